@@ -1,0 +1,277 @@
+"""What flows between the rooms: frozen records, and nothing that acts.
+
+    SourceConfig → ClassCounts → AugmentPlan → ShardSpec → SampleBlock → ShardReceipt → Manifest → Snapshot
+
+Owns the records that more than one room reads, and their canonical JSON. Knows no room. Identity comes
+from (plan, class, index), never from a block's order, a rank or a clock.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+__all__ = [
+    "AugmentPlan",
+    "BadImage",
+    "ClassCounts",
+    "ClassInfo",
+    "ClassTarget",
+    "ConfigModel",
+    "ImageShape",
+    "Manifest",
+    "ModelRef",
+    "Record",
+    "RunPlan",
+    "SampleBlock",
+    "ShardPiece",
+    "ShardReceipt",
+    "ShardSpec",
+    "Snapshot",
+    "SnapshotRun",
+    "canonical_json",
+    "sha256_hex",
+]
+
+
+def canonical_json(value: Any) -> bytes:
+    """One byte string per value: sorted keys, no spaces, UTF-8, no NaN."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def sha256_hex(data: bytes) -> str:
+    """SHA-256 of `data`, 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+class ConfigModel(BaseModel):
+    """Base of every config class: strict, frozen, each field documented."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class Record(BaseModel):
+    """Base of every stored or exchanged record: frozen, no unknown field, canonical JSON."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def to_json(self) -> bytes:
+        """Canonical JSON of this record."""
+        return canonical_json(self.model_dump(mode="json"))
+
+
+# ---- what goes in -------------------------------------------------------------------------------------
+
+
+class ClassInfo(Record):
+    """A class as the source names it; its position in a tuple of classes is its class index."""
+
+    label: int  # the integer written to the output's `label` column
+    name: str
+
+
+class ClassCounts(Record):
+    """Images a class; `classes` and `counts` run in step, ordered by label."""
+
+    classes: tuple[ClassInfo, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """All images."""
+        return sum(self.counts)
+
+    @property
+    def imbalance_ratio(self) -> float:
+        """Largest class ÷ smallest class that has images (1.0 is balanced)."""
+        present = [count for count in self.counts if count]
+        return max(present) / min(present) if present else 1.0
+
+
+class BadImage(Record):
+    """An image that could not be used: which one, and why, in a user's words."""
+
+    name: str
+    reason: str
+
+
+class ImageShape(Record):
+    """A square image as the networks see it: `size` pixels a side, 1 or 3 channels."""
+
+    size: int
+    channels: Literal[1, 3]
+
+
+# ---- the plan -----------------------------------------------------------------------------------------
+
+
+class ClassTarget(Record):
+    """One class of a plan: `synthetic` samples are made so that `real + synthetic == target`."""
+
+    label: int
+    name: str
+    real: int
+    target: int
+    note: str = ""  # why the target is not what the strategy alone would ask ("capped at …", …)
+
+    @property
+    def synthetic(self) -> int:
+        """Samples to generate."""
+        return self.target - self.real
+
+
+class ShardPiece(Record):
+    """`count` samples of one class: indices `first … first + count - 1` within that class."""
+
+    class_index: int
+    first: int
+    count: int
+
+
+class ShardSpec(Record):
+    """What one shard holds. `first_row` is its first sample's position in the whole plan."""
+
+    index: int
+    first_row: int
+    pieces: tuple[ShardPiece, ...]
+
+    @property
+    def rows(self) -> int:
+        """Samples in the shard."""
+        return sum(piece.count for piece in self.pieces)
+
+
+class AugmentPlan(Record):
+    """How many samples of which class, in which shards; pure data, and `plan_id` is its hash.
+
+    Samples are laid out class after class; shard i holds positions [i·shard_rows, (i+1)·shard_rows).
+    Shards are computed when asked for, so a plan for a billion samples is a few kilobytes.
+    """
+
+    seed: int
+    image: ImageShape
+    classes: tuple[ClassTarget, ...]
+    shard_rows: int
+    batch_size: int  # generator micro-batch; positions are aligned to it, so pixels repeat
+
+    @cached_property
+    def plan_id(self) -> str:
+        """16 hex digits; equal inputs give equal ids."""
+        return sha256_hex(self.to_json())[:16]
+
+    @property
+    def rows(self) -> int:
+        """Samples to generate, over all classes."""
+        return sum(target.synthetic for target in self.classes)
+
+    @property
+    def num_shards(self) -> int:
+        """Shards, the last of which may be short."""
+        return -(-self.rows // self.shard_rows)
+
+    def shard(self, index: int) -> ShardSpec:
+        """The spec of shard `index`, 0 ≤ index < num_shards."""
+        if not 0 <= index < self.num_shards:
+            raise IndexError(f"shard {index} is outside 0..{self.num_shards - 1}")
+        start, stop = index * self.shard_rows, min((index + 1) * self.shard_rows, self.rows)
+        pieces = []
+        for class_index, begin in enumerate(self._class_begins):
+            end = begin + self.classes[class_index].synthetic
+            low, high = max(start, begin), min(stop, end)
+            if low < high:
+                pieces.append(ShardPiece(class_index=class_index, first=low - begin, count=high - low))
+        return ShardSpec(index=index, first_row=start, pieces=tuple(pieces))
+
+    def shards(self) -> Iterator[ShardSpec]:
+        """Every shard's spec, in order, one at a time."""
+        return (self.shard(index) for index in range(self.num_shards))
+
+    @cached_property
+    def _class_begins(self) -> tuple[int, ...]:
+        begins, position = [], 0
+        for target in self.classes:
+            begins.append(position)
+            position += target.synthetic
+        return tuple(begins)
+
+
+# ---- what comes out -----------------------------------------------------------------------------------
+
+
+class ModelRef(Record):
+    """A frozen generator: where it lies, and the digest that is checked before it is opened."""
+
+    uri: str
+    sha256: str
+
+
+class RunPlan(Record):
+    """Everything that decides a run's bytes; stored once as plan.json and never changed.
+
+    No clock, host or URI is in it, so the same job on another store is the same run.
+    """
+
+    run_id: str
+    plan: AugmentPlan
+    generator_sha256: str
+    image_format: Literal["png", "webp"]
+    augmentation: dict[str, Any] | None = None  # an albumentations pipeline in its own dict form
+    schema_version: int = 1
+    versions: dict[str, str]  # of the libraries that decide pixels or bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SampleBlock:
+    """Samples in memory: uint8 pixels [B, H, W, C] and, per sample, its class and its index in it."""
+
+    pixels_BHWC: npt.NDArray[np.uint8]
+    class_index_B: npt.NDArray[np.int64]
+    sample_index_B: npt.NDArray[np.int64]
+
+
+class ShardReceipt(Record):
+    """What the driver learns of a shard that lies in the store."""
+
+    index: int
+    key: str
+    rows: int
+    size_bytes: int
+    sha256: str
+
+
+class Manifest(Record):
+    """A run's commit point: exactly these shards, or the run was aborted."""
+
+    run_id: str
+    status: Literal["committed", "aborted"]
+    plan_sha256: str
+    shards: tuple[ShardReceipt, ...] = ()
+
+
+class SnapshotRun(Record):
+    """A committed run as a snapshot names it."""
+
+    run_id: str
+    manifest_sha256: str
+    rows: int
+
+
+class Snapshot(Record):
+    """A dataset version: the runs it holds, and the digest of the version before it."""
+
+    version: int
+    parent_sha256: str | None
+    runs: tuple[SnapshotRun, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows over all runs."""
+        return sum(run.rows for run in self.runs)
