@@ -30,7 +30,7 @@ def stream_id(name: str, *parts: str | int) -> int:
 
 def uniforms(seed: int, stream: int, first: int, rows: int, width: int) -> npt.NDArray[np.float64]:
     """Uniform numbers in [0, 1), shape [rows, width]; row i belongs to index `first + i` alone."""
-    return (_words(seed, stream, first, rows, width) >> np.uint64(11)) * 2.0**-53
+    return (_words(seed, stream, first, rows, width) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def normals(seed: int, stream: int, first: int, rows: int, width: int) -> npt.NDArray[np.float32]:

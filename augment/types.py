@@ -8,6 +8,7 @@ from (plan, class, index), never from a block's order, a rank or a clock.
 
 import hashlib
 import json
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -160,14 +161,14 @@ class AugmentPlan(Record):
     image: ImageShape
     classes: tuple[ClassTarget, ...]
     shard_rows: int
-    batch_size: int  # generator micro-batch; positions are aligned to it, so pixels repeat
+    batch_size: int  # samples of a forward pass; rounding depends on it, so pixels do
 
     @cached_property
     def plan_id(self) -> str:
         """16 hex digits; equal inputs give equal ids."""
         return sha256_hex(self.to_json())[:16]
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """Samples to generate, over all classes."""
         return sum(target.synthetic for target in self.classes)
@@ -183,9 +184,12 @@ class AugmentPlan(Record):
             raise IndexError(f"shard {index} is outside 0..{self.num_shards - 1}")
         start, stop = index * self.shard_rows, min((index + 1) * self.shard_rows, self.rows)
         pieces = []
-        for class_index, begin in enumerate(self._class_begins):
-            end = begin + self.classes[class_index].synthetic
-            low, high = max(start, begin), min(stop, end)
+        # From the last class that begins at or before `start`: a plan may have many classes and shards.
+        for class_index in range(bisect_right(self._class_begins, start) - 1, len(self.classes)):
+            begin = self._class_begins[class_index]
+            if begin >= stop:
+                break
+            low, high = max(start, begin), min(stop, begin + self.classes[class_index].synthetic)
             if low < high:
                 pieces.append(ShardPiece(class_index=class_index, first=low - begin, count=high - low))
         return ShardSpec(index=index, first_row=start, pieces=tuple(pieces))
@@ -193,6 +197,10 @@ class AugmentPlan(Record):
     def shards(self) -> Iterator[ShardSpec]:
         """Every shard's spec, in order, one at a time."""
         return (self.shard(index) for index in range(self.num_shards))
+
+    def locate(self, class_index: int, sample_index: int) -> tuple[int, int]:
+        """Which shard holds sample `sample_index` of a class, and in which of its rows."""
+        return divmod(self._class_begins[class_index] + sample_index, self.shard_rows)
 
     @cached_property
     def _class_begins(self) -> tuple[int, ...]:

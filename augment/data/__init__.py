@@ -1,0 +1,1 @@
+"""What goes in: sources, the census, and images as uniform pixels."""

@@ -8,7 +8,9 @@ from augment.types import ConfigModel, ImageShape
 
 __all__ = ["IMAGE_SIZES", "ImageConfig", "SourceConfig"]
 
-IMAGE_SIZES = tuple(sorted({base << ups for base in (4, 5, 6, 7, 8) for ups in range(1, 6) if 16 <= base << ups <= 128}))
+IMAGE_SIZES = tuple(
+    sorted({base << ups for base in (4, 5, 6, 7, 8) for ups in range(1, 6) if 16 <= base << ups <= 128})
+)
 """Sides that the networks can build: a base of 4–8 pixels, doubled."""
 
 

@@ -12,7 +12,14 @@ __all__ = ["DIFFAUGMENT_OPS", "LOSS_NAMES", "PENALTY_NAMES", "GenerateConfig", "
 LossName = Literal["minimax", "non-saturating", "hinge", "least-squares", "wgan-gp", "relativistic"]
 PenaltyName = Literal["auto", "none", "r1", "r1+r2", "gradient-penalty"]
 DiffAugmentOp = Literal["brightness", "saturation", "contrast", "translation", "cutout"]
-LOSS_NAMES: tuple[LossName, ...] = ("minimax", "non-saturating", "hinge", "least-squares", "wgan-gp", "relativistic")
+LOSS_NAMES: tuple[LossName, ...] = (
+    "minimax",
+    "non-saturating",
+    "hinge",
+    "least-squares",
+    "wgan-gp",
+    "relativistic",
+)
 PENALTY_NAMES: tuple[PenaltyName, ...] = ("auto", "none", "r1", "r1+r2", "gradient-penalty")
 DIFFAUGMENT_OPS: tuple[DiffAugmentOp, ...] = ("brightness", "saturation", "contrast", "translation", "cutout")
 
@@ -21,7 +28,8 @@ class ModelConfig(ConfigModel):
     """The generator and the discriminator."""
 
     backbone: Literal["dcgan", "resnet"] = "dcgan"
-    """`dcgan`: transposed convolutions (Radford et al. 2016), fast; `resnet`: residual blocks (Miyato et al. 2018), slower and steadier at 64 px and above."""
+    """`dcgan`: transposed convolutions (Radford et al. 2016), fast; `resnet`: residual blocks (Miyato et al.
+    2018), slower and steadier at 64 px and above."""
 
     width: int = Field(default=48, ge=4, le=512)
     """Channels at half resolution; they double with every halving of the resolution, up to `max_width`."""
@@ -58,13 +66,15 @@ class TrainConfig(ConfigModel):
     """`auto` takes GPUs where the cluster has one for each worker, else CPUs."""
 
     cpus_per_worker: float | None = Field(default=None, gt=0)
-    """CPUs each worker reserves, and so its intra-op threads; by default the cluster's CPUs are shared out (1 for a GPU worker)."""
+    """CPUs each worker reserves, and so its intra-op threads; by default the cluster's CPUs are shared out (1
+    for a GPU worker)."""
 
     max_failures: int = Field(default=3, ge=0)
     """Lost workers are replaced this many times, each from the last snapshot."""
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`bf16` autocast with channels-last tensors, or plain `fp32`; `auto` takes bf16 where the device computes it natively."""
+    """`bf16` autocast with channels-last tensors, or plain `fp32`; `auto` takes bf16 where the device
+    computes it natively."""
 
     learning_rate: float = Field(default=1e-3, gt=0, le=1)
     """Adam's rate for both networks at the start; it falls along a cosine to `final_fraction` of it."""
@@ -76,7 +86,9 @@ class TrainConfig(ConfigModel):
     """The learning rate and `gamma` end at this share of their start."""
 
     loss: LossName = "relativistic"
-    """Adversarial loss: minimax, non-saturating (Goodfellow et al. 2014), hinge (Lim & Ye 2017), least-squares (Mao et al. 2017), wgan-gp (Gulrajani et al. 2017), relativistic (Jolicoeur-Martineau 2019; R3GAN 2024)."""
+    """Adversarial loss: minimax, non-saturating (Goodfellow et al. 2014), hinge (Lim & Ye 2017),
+    least-squares (Mao et al. 2017), wgan-gp (Gulrajani et al. 2017), relativistic (Jolicoeur-Martineau 2019;
+    R3GAN 2024)."""
 
     penalty: PenaltyName = "auto"
     """Discriminator's gradient penalty: `auto` is r1+r2, or gradient-penalty for wgan-gp."""
@@ -91,10 +103,12 @@ class TrainConfig(ConfigModel):
     """τ of the one label distribution for real and generated images, p_c ∝ n_c^τ: 0 is uniform, 1 natural."""
 
     ema_half_life_kimg: float = Field(default=20.0, ge=0)
-    """Half-life of the generator's moving average, in thousands of images (0 is off); ramped up over the run's start."""
+    """Half-life of the generator's moving average, in thousands of images (0 is off); ramped up over the
+    run's start."""
 
     diffaugment: tuple[DiffAugmentOp, ...] = ("brightness", "translation", "cutout")
-    """Differentiable augmentation of real and generated images alike (Zhao et al. 2020): any of brightness, saturation, contrast, translation, cutout."""
+    """Differentiable augmentation of real and generated images alike (Zhao et al. 2020): any of brightness,
+    saturation, contrast, translation, cutout."""
 
     diffaugment_probability: float = Field(default=0.5, ge=0, le=1)
     """Probability of each operation on each image, reached after `diffaugment_ramp` of the run."""
@@ -119,7 +133,8 @@ class TrainConfig(ConfigModel):
         if self.batch_size % self.workers:
             fitting = max(self.workers, self.workers * (self.batch_size // self.workers))
             raise ValueError(
-                f"batch_size={self.batch_size} must be a multiple of workers={self.workers}; try batch_size={fitting}"
+                f"batch_size={self.batch_size} must be a multiple of workers={self.workers}; "
+                f"try batch_size={fitting}"
             )
         if self.loss == "wgan-gp" and self.penalty not in ("auto", "gradient-penalty"):
             raise ValueError(f"loss=wgan-gp needs penalty=gradient-penalty (or auto), not {self.penalty}")

@@ -1,0 +1,1 @@
+"""From class counts to a plan of samples and shards, and what it will cost. Pure."""

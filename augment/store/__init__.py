@@ -1,0 +1,1 @@
+"""The store room: the commit protocol, shards, and reading committed datasets."""

@@ -1,0 +1,203 @@
+"""The root config: composes the rooms' configs, and reads them from strict YAML with `--set` overrides.
+
+Owns: which sections there are, the checks across sections that need no data, and where the augmentation
+file lies. What a field means is its room's; how YAML becomes a config is augment.config_file's. Imports no
+torch, Ray or albumentations: reading a config costs nothing.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field, model_validator
+from typing_extensions import Self
+
+from augment.config_file import Combinations, Draft, read_config, read_yaml
+from augment.data.config import ImageConfig, SourceConfig
+from augment.errors import ConfigError
+from augment.gan.config import GenerateConfig, ModelConfig, TrainConfig
+from augment.objects import open_store
+from augment.planning.config import BalanceConfig
+from augment.store.config import OutputConfig
+from augment.strict_yaml import redact
+from augment.types import ConfigModel, canonical_json
+
+__all__ = ["Config", "RayConfig", "config_to_dict", "config_to_json", "load_config"]
+
+_EMBEDDED = (None, "local")  # values of ray.address for a cluster of our own
+
+
+class RayConfig(ConfigModel):
+    """The Ray cluster the work runs on."""
+
+    address: str | None = None
+    """`null`: join the cluster that the environment variable RAY_ADDRESS names, else start one on this
+    machine for the job; `local` always starts one; `auto`, `host:port` or `ray://host:port` joins one."""
+
+    num_cpus: int | None = Field(default=None, ge=1)
+    """CPUs of a cluster started here (`null`: all); not for one that is joined."""
+
+    object_store_gb: float | None = Field(default=None, gt=0)
+    """Shared memory of a cluster started here, in GB (`null`: Ray's choice); not for one that is joined."""
+
+    stall_timeout_s: float = Field(default=600.0, gt=0)
+    """Seconds without progress after which a Ray Data stage fails rather than hangs."""
+
+
+class Config(ConfigModel):
+    """A whole run: what goes in, how it is balanced, and what comes out."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # the input may be an address with a password
+
+    name: str = Field(default="augment", pattern=r"^[a-z0-9][a-z0-9-]{0,46}$")
+    """Names the model inside the dataset; another name begins another model."""
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Decides every random number; the same config, data and seed give the same samples."""
+
+    source: SourceConfig
+    image: ImageConfig = ImageConfig()
+    balance: BalanceConfig = BalanceConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    generate: GenerateConfig = GenerateConfig()
+    output: OutputConfig
+    ray: RayConfig = RayConfig()
+
+    @model_validator(mode="after")
+    def _check_sections_together(self) -> Self:
+        secrets = _credential_problems(self.model_dump(include={"source", "output", "ray"}))
+        problems = secrets or [
+            *_uri_problems(self),
+            *_balance_problems(self.balance),
+            *_ray_problems(self.ray),
+        ]
+        if problems:
+            raise Combinations(problems)
+        return self
+
+
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file, apply `overrides` (`"train.steps=100"`, the value as YAML), and check it all.
+
+    `output.augmentation` given as a path is read, so that the config holds the pipeline itself. Raises
+    ConfigError that lists every problem with its file, line and value, one a line.
+    """
+    return read_config(Config, Path(path), overrides, prepare=_prepare)
+
+
+def config_to_dict(config: Config) -> dict[str, Any]:
+    """`config` as plain JSON values."""
+    return config.model_dump(mode="json")
+
+
+def config_to_json(config: Config) -> bytes:
+    """Canonical JSON, to be stored; `Config.model_validate_json` reads it back."""
+    return canonical_json(config_to_dict(config))
+
+
+def _prepare(draft: Draft[Config]) -> None:
+    for path, message in _credential_problems(draft.value):
+        draft.note(path, message)
+    _load_augmentation(draft)
+
+
+def _load_augmentation(draft: Draft[Config]) -> None:
+    """Put the content of the file that `output.augmentation` names in its place."""
+    path = ("output", "augmentation")
+    output = draft.value.get("output")
+    pipeline = output.get("augmentation") if isinstance(output, dict) else None
+    if not isinstance(output, dict) or not isinstance(pipeline, str | dict):
+        return  # absent, or of a type that validation reports
+    where = "it"
+    if isinstance(pipeline, str):
+        where = pipeline
+        try:
+            document = read_yaml(draft.file.parent / pipeline)
+        except ConfigError as error:
+            draft.note(path, str(error))
+            return
+        for problem in document.problems:
+            draft.note(path, f"{pipeline}:{problem.line}: {problem.message}")
+        pipeline = output["augmentation"] = document.value
+    if not isinstance(pipeline, dict) or "transform" not in pipeline:
+        draft.note(path, f"{where} is not a pipeline that albumentations.save wrote: it has no `transform`")
+        output["augmentation"] = None
+
+
+# ---- checks across fields -----------------------------------------------------------------------------
+
+_Problems = list[tuple[tuple[str | int, ...], str]]
+
+
+def _credential_problems(values: Mapping[str, Any]) -> _Problems:
+    """Addresses with `user:password@` in them; what stands before the `@` is not repeated."""
+    problems: _Problems = []
+    for section, field in (("source", "uri"), ("output", "uri"), ("ray", "address")):
+        fields = values.get(section)
+        address = fields.get(field) if isinstance(fields, dict) else None
+        if isinstance(address, str) and (clean := redact(address)) != address:
+            mend = "they come from the environment (AWS_PROFILE, …), never from a config"
+            problems.append(((section, field), f"{clean} holds credentials; {mend}"))
+    return problems
+
+
+def _uri_problems(config: Config) -> _Problems:
+    """Addresses that no store has, and an output that a rerun would take for input."""
+    problems: _Problems = []
+    places: dict[str, tuple[str, ...]] = {}
+    for section, uri in (("source", config.source.uri), ("output", config.output.uri)):
+        if section == "source" and uri.startswith("demo://"):
+            continue
+        try:
+            places[section] = _place(uri)
+        except ConfigError as error:
+            problems.append(((section, "uri"), f"{uri!r}: {error}"))
+    if len(places) == 2 and (relation := _overlap(places["output"], places["source"])):
+        message = (
+            f"{config.output.uri} {relation} source.uri={config.source.uri}, so a rerun would read its own "
+            "output; choose a place of its own"
+        )
+        problems.append((("output", "uri"), message))
+    return problems
+
+
+def _place(uri: str) -> tuple[str, ...]:
+    """A location in parts, the same for every spelling of it; nothing is contacted."""
+    store_uri = open_store(uri).uri
+    scheme, separator, rest = store_uri.partition("://")
+    if not separator:
+        return ("", *Path(os.path.realpath(store_uri)).parts)
+    return (scheme, *(part for part in rest.split("/") if part))
+
+
+def _overlap(output: tuple[str, ...], source: tuple[str, ...]) -> str | None:
+    """How the two lie in each other, in words; None where they are apart."""
+    if output == source:
+        return "is"
+    if output[: len(source)] == source:
+        return "lies inside"
+    return "holds" if source[: len(output)] == output else None
+
+
+def _balance_problems(balance: BalanceConfig) -> _Problems:
+    if isinstance(balance.strategy, dict) and balance.ratio != 1:
+        useless = f"{balance.ratio} has no effect with a map in balance.strategy, whose totals are final"
+        return [(("balance", "ratio"), f"{useless}; remove one")]
+    return []
+
+
+def _ray_problems(ray: RayConfig) -> _Problems:
+    """What is asked of a cluster that we don't start."""
+    if ray.address in _EMBEDDED:
+        return []
+    asked = {"num_cpus": ray.num_cpus, "object_store_gb": ray.object_store_gb}
+    return [
+        (
+            ("ray", name),
+            f"{value} is for a cluster started here, and ray.address={redact(str(ray.address))} joins one",
+        )
+        for name, value in asked.items()
+        if value is not None
+    ]

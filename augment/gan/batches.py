@@ -1,0 +1,130 @@
+"""Everything random about a training step, drawn by global sample index and put on the device.
+
+Owns the streams of training and the real images. Sample i of step s has global index s · batch + i,
+whoever computes it: rank r of w takes the r-th of w equal slices, so the number of workers changes no draw.
+
+B = this rank's samples, D = latent, E = class embedding, K = uniforms of one augmented image.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from augment.errors import ConfigError, InputError
+from augment.gan.diffaugment import UNIFORMS_PER_IMAGE
+from augment.gan.labels import LabelSampler
+from augment.gan.spec import TrainingSpec
+from augment.seeds import normals, stream_id, uniforms
+
+__all__ = ["Batches", "RealImages", "StepBatch", "UpdateDraws"]
+
+
+@dataclass(frozen=True, slots=True)
+class RealImages:
+    """The real images: uint8 [N, H, W, C] (a read-only or memory-mapped array will do) and classes [N]."""
+
+    pixels_NHWC: npt.NDArray[np.uint8]
+    class_index_N: npt.NDArray[np.int64]
+
+    def check(self, spec: TrainingSpec) -> None:
+        """Raise InputError where shape, type or class counts are not those that `spec` was made for."""
+        size, channels = spec.image.size, spec.image.channels
+        if self.pixels_NHWC.dtype != np.uint8 or self.pixels_NHWC.shape[1:] != (size, size, channels):
+            raise InputError(
+                f"the training images are {self.pixels_NHWC.dtype} {list(self.pixels_NHWC.shape)}, "
+                f"but image.size and image.channels ask for uint8 [N, {size}, {size}, {channels}]"
+            )
+        counts = tuple(np.bincount(self.class_index_N, minlength=len(spec.classes)).tolist())
+        if counts != spec.counts:
+            raise InputError(
+                f"the training images hold {counts} images a class, the census counted {spec.counts}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateDraws:
+    """What one player's update draws for itself."""
+
+    z_BD: Tensor
+    embedding_noise_BE: Tensor | None
+    augment_real_BK: Tensor
+    augment_fake_BK: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class StepBatch:
+    """One step's inputs on this rank; both players' updates share the real images and the labels."""
+
+    real_BCHW: Tensor
+    class_B: Tensor
+    mix_B: Tensor  # the gradient penalty's ε
+    discriminator: UpdateDraws
+    generator: UpdateDraws
+
+
+class Batches:
+    """The steps' inputs, by step number."""
+
+    def __init__(
+        self, spec: TrainingSpec, images: RealImages, *, rank: int, world_size: int, device: torch.device
+    ) -> None:
+        if spec.train.batch_size % world_size:
+            raise ConfigError(
+                f"train.batch_size={spec.train.batch_size} must be a multiple of the {world_size} workers"
+            )
+        images.check(spec)
+        self._spec, self._images, self._device = spec, images, device
+        self._sampler = LabelSampler(images.class_index_N, len(spec.classes), spec.train.label_temperature)
+        self._rows = spec.train.batch_size // world_size
+        self._offset = rank * self._rows
+
+    def step(self, step: int) -> StepBatch:
+        """This rank's slice of step `step`, 0 ≤ step."""
+        first = step * self._spec.train.batch_size + self._offset
+        draws = self._sampler.draw(self._spec.seed, first, self._rows)
+        return StepBatch(
+            real_BCHW=self._real(draws.image_B, first),
+            class_B=torch.from_numpy(draws.class_B).to(self._device, non_blocking=True),
+            mix_B=self._uniforms("train.interpolation", first, 1)[:, 0],
+            discriminator=self._update_draws("discriminator", first),
+            generator=self._update_draws("generator", first),
+        )
+
+    def _real(self, image_B: npt.NDArray[np.int64], first: int) -> Tensor:
+        """Real images in [-1, 1], mirrored where asked for; NHWC in memory, which is channels-last."""
+        train = self._spec.train
+        pixels_BHWC = self._images.pixels_NHWC[image_B]
+        flip_B2 = uniforms(self._spec.seed, stream_id("train.flips"), first, self._rows, 2) < 0.5
+        if train.horizontal_flip:
+            pixels_BHWC[flip_B2[:, 0]] = pixels_BHWC[flip_B2[:, 0], :, ::-1]
+        if train.vertical_flip:
+            pixels_BHWC[flip_B2[:, 1]] = pixels_BHWC[flip_B2[:, 1], ::-1]
+        on_device = torch.from_numpy(pixels_BHWC).to(self._device, non_blocking=True)
+        return on_device.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+    def _update_draws(self, player: str, first: int) -> UpdateDraws:
+        model = self._spec.model
+        noise_BE = None
+        if model.conditional and model.embedding_noise > 0:
+            noise_BE = model.embedding_noise * self._normals(
+                f"train.embedding-noise.{player}", first, model.embedding_dim
+            )
+        return UpdateDraws(
+            z_BD=self._normals(f"train.latent.{player}", first, model.latent_dim),
+            embedding_noise_BE=noise_BE,
+            augment_real_BK=self._uniforms(f"train.augment.{player}.real", first, UNIFORMS_PER_IMAGE),
+            augment_fake_BK=self._uniforms(f"train.augment.{player}.fake", first, UNIFORMS_PER_IMAGE),
+        )
+
+    def _normals(self, stream: str, first: int, width: int) -> Tensor:
+        values = normals(self._spec.seed, stream_id(stream), first, self._rows, width)
+        return torch.from_numpy(values).to(self._device, non_blocking=True)
+
+    def _uniforms(self, stream: str, first: int, width: int) -> Tensor:
+        """Uniforms as float32, cut to 24 bits: rounding to the nearest could give 1, which is outside."""
+        values = uniforms(self._spec.seed, stream_id(stream), first, self._rows, width)
+        values = np.floor(values * 2.0**24) * 2.0**-24
+        return torch.from_numpy(values.astype(np.float32)).to(self._device, non_blocking=True)

@@ -1,0 +1,39 @@
+"""From counts to a plan: which samples are made, and in which shards.
+
+Pure and deterministic: no clock, no host, no random number, so equal inputs give an equal `plan_id`. A plan
+is a few numbers a class, however many samples it asks for; shards are computed when they are asked for.
+"""
+
+from augment.planning.config import BalanceConfig
+from augment.planning.policy import targets
+from augment.types import AugmentPlan, ClassCounts, ImageShape
+
+__all__ = ["make_plan"]
+
+
+def make_plan(
+    counts: ClassCounts,
+    balance: BalanceConfig,
+    *,
+    image: ImageShape,
+    seed: int,
+    shard_rows: int,
+    batch_size: int,
+) -> AugmentPlan:
+    """The plan that brings `counts` to the targets of `balance`.
+
+    `batch_size` is part of the plan because it is part of the pixels: matrix libraries choose their
+    kernels, and so the order of their sums, by the size of a batch. Every forward pass therefore has exactly
+    `batch_size` samples, the last of a shard being padded, and a shard made again, alone or with others, is
+    made of the same passes. `shard_rows` need not be a multiple of it; what the padding costs is counted by
+    `augment.planning.cost`.
+
+    Raises what `augment.planning.policy.targets` raises.
+    """
+    return AugmentPlan(
+        seed=seed,
+        image=image,
+        classes=targets(counts, balance),
+        shard_rows=shard_rows,
+        batch_size=batch_size,
+    )

@@ -1,0 +1,246 @@
+"""A committed dataset as its consumers see it: one version, exactly its shards, nothing else.
+
+Owns `Dataset` and the way from a URI to it. Only keys that a manifest lists are ever read; what is missing
+or differs from its digest is an IntegrityError, never a skip. Opening needs neither torch nor ray: `to_torch`
+imports torch when called, and `to_ray` finds its reader by entry point, since nothing here may know Ray.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from augment.errors import ConfigError, InputError, IntegrityError
+from augment.objects import ObjectNotFoundError, ObjectStore, open_store
+from augment.store.records import (
+    Stored,
+    latest_snapshot,
+    manifest_key,
+    plan_key,
+    read_manifest,
+    read_plan,
+    read_snapshot,
+)
+from augment.types import Manifest, RunPlan, ShardReceipt, Snapshot, SnapshotRun, sha256_hex
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from augment.store.torch_reading import ShardImages
+
+__all__ = [
+    "ClassBalance",
+    "CommittedRun",
+    "Dataset",
+    "open_dataset",
+    "read_run",
+    "read_shard",
+    "read_version",
+    "split_version",
+]
+
+
+class ClassBalance(NamedTuple):
+    """One class of a dataset: images in the source, and synthetic rows committed here."""
+
+    label: int
+    name: str
+    real: int
+    synthetic: int
+
+
+@dataclass(frozen=True)
+class CommittedRun:
+    """A run of a dataset: what was planned, and the shards that hold it."""
+
+    plan: RunPlan
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One version of a committed dataset; pickles as its records and URI, without credentials."""
+
+    uri: str
+    snapshot: Snapshot
+    runs: tuple[CommittedRun, ...]
+
+    @property
+    def version(self) -> int:
+        """The dataset version, from 1."""
+        return self.snapshot.version
+
+    @property
+    def manifests(self) -> tuple[Manifest, ...]:
+        """One manifest a run, in the order of publication."""
+        return tuple(run.manifest for run in self.runs)
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest, where the version holds a single run; else InputError: use `manifests`."""
+        if len(self.runs) != 1:
+            raise InputError(
+                f"version {self.version} of {self.uri} holds {len(self.runs)} runs; use .manifests, one a run"
+            )
+        return self.runs[0].manifest
+
+    @property
+    def shards(self) -> tuple[ShardReceipt, ...]:
+        """Every shard of the version, run after run, by index."""
+        return tuple(shard for run in self.runs for shard in run.manifest.shards)
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """The store that holds the dataset."""
+        return open_store(self.uri)
+
+    @property
+    def files(self) -> list[str]:
+        """Full URIs (absolute paths, in a local store) of the shards; any Parquet reader takes them."""
+        return [self.store.uri_of(shard.key) for shard in self.shards]
+
+    @property
+    def rows(self) -> int:
+        """Rows over all shards."""
+        return self.snapshot.rows
+
+    @property
+    def class_names(self) -> dict[int, str]:
+        """Class name by label, ascending. Raises IntegrityError if two runs name a label differently."""
+        names: dict[int, str] = {}
+        for run in self.runs:
+            for target in run.plan.plan.classes:
+                if names.setdefault(target.label, target.name) != target.name:
+                    raise IntegrityError(
+                        f"the runs of {self.uri} name label {target.label} both {names[target.label]!r} and "
+                        f"{target.name!r}; they come from different sources"
+                    )
+        return dict(sorted(names.items()))
+
+    def balance(self) -> tuple[ClassBalance, ...]:
+        """Each class's images in the source (as the newest run counted them) and synthetic rows here."""
+        synthetic: Counter[int] = Counter()
+        real: dict[int, int] = {}
+        for run in self.runs:
+            for target in run.plan.plan.classes:
+                synthetic[target.label] += target.synthetic
+                real[target.label] = target.real
+        return tuple(
+            ClassBalance(label, name, real[label], synthetic[label])
+            for label, name in self.class_names.items()
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Committed rows by class name, in the order of labels."""
+        return {row.name: row.synthetic for row in self.balance()}
+
+    def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """The shards one by one, each checked against its digest; all columns unless named."""
+        for shard in self.shards:
+            yield pq.read_table(pa.BufferReader(read_shard(self.store, shard)), columns=columns)
+
+    def to_pandas(self, columns: list[str] | None = None) -> pd.DataFrame:
+        """The whole version in memory; `image` holds dicts of `bytes` and `path`.
+
+        Raises ConfigError if pandas is not installed.
+        """
+        _require("pandas")
+        tables = [table.replace_schema_metadata(None) for table in self.tables(columns)]
+        if not tables:
+            raise InputError(f"version {self.version} of {self.uri} has no rows")
+        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+        return frame
+
+    def to_torch(self, cached_shards: int = 8) -> ShardImages:
+        """A map-style torch Dataset of (uint8 image [C, H, W], label), grayscale as C = 1.
+
+        It keeps the last `cached_shards` shards, as encoded bytes, in each worker's memory; raise it when a
+        shuffling loader walks over more.
+        """
+        _require("torch")
+        from augment.store.torch_reading import ShardImages
+
+        return ShardImages(self, cached_shards)
+
+    def to_ray(self) -> Any:
+        """A `ray.data.Dataset` of this version, made by the installed reader named `ray`.
+
+        Raises ConfigError if none is installed.
+        """
+        for reader in entry_points(group="augment.readers", name="ray"):
+            return reader.load()(self)
+        raise ConfigError(
+            "no reader named 'ray' is installed (entry point group augment.readers); reinstall ray-augment"
+        )
+
+
+def open_dataset(uri: str, version: int | None = None) -> Dataset:
+    """A committed dataset: its newest version, or the one asked for (`version=3`, or `uri@3`).
+
+    Every record is checked against the digest that pins it. Raises InputError if there is nothing committed
+    or no such version, IntegrityError if a record is missing or differs, ConfigError if the store cannot be
+    reached with these credentials.
+    """
+    uri, version = split_version(uri, version)
+    store = open_store(uri)
+    snapshot = read_version(store, version).record
+    return Dataset(store.uri, snapshot, tuple(read_run(store, listed) for listed in snapshot.runs))
+
+
+def split_version(uri: str, version: int | None = None) -> tuple[str, int | None]:
+    """`uri@3` as (uri, 3). Raises ConfigError if `version` says otherwise."""
+    match = re.fullmatch(r"(.+[^/@])@([1-9][0-9]{0,19})", uri, re.DOTALL)
+    if match is None:
+        return uri, version
+    if version not in (None, int(match[2])):
+        raise ConfigError(f"{uri} names version {match[2]}, but version={version} was asked for too")
+    return match[1], int(match[2])
+
+
+def read_version(store: ObjectStore, version: int | None) -> Stored[Snapshot]:
+    """One version's snapshot, the newest by default. Raises InputError if there is none."""
+    latest = latest_snapshot(store) if version is None else read_snapshot(store, version)
+    if latest is None:
+        raise InputError(
+            f"no dataset is committed at {store.uri}; make one with `augment run`, or correct the URI"
+        )
+    return latest
+
+
+def read_run(store: ObjectStore, listed: SnapshotRun) -> CommittedRun:
+    """A run that a snapshot lists. Raises IntegrityError unless manifest and plan are what was pinned."""
+    manifest = read_manifest(store, listed.run_id)
+    if manifest.sha256 != listed.manifest_sha256:
+        raise IntegrityError(f"{store.uri_of(manifest_key(listed.run_id))} is not what the snapshot pins")
+    if manifest.record.status != "committed":
+        raise IntegrityError(f"{store.uri_of(manifest_key(listed.run_id))} is of an aborted run")
+    plan = read_plan(store, listed.run_id)
+    if plan.sha256 != manifest.record.plan_sha256:
+        raise IntegrityError(f"{store.uri_of(plan_key(listed.run_id))} is not what the manifest pins")
+    return CommittedRun(plan.record, manifest.record)
+
+
+def read_shard(store: ObjectStore, shard: ShardReceipt) -> bytes:
+    """A shard's bytes. Raises IntegrityError if it is missing or not what its manifest says."""
+    try:
+        data = store.get(shard.key)
+    except ObjectNotFoundError as error:
+        raise IntegrityError(f"{store.uri_of(shard.key)} is missing, though its manifest lists it") from error
+    if len(data) != shard.size_bytes or sha256_hex(data) != shard.sha256:
+        raise IntegrityError(f"{store.uri_of(shard.key)} is not what its manifest lists: other bytes")
+    return data
+
+
+def _require(module: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(module) is None:
+        raise ConfigError(f"{module} is not installed; pip install 'ray-augment[readers]'")

@@ -1,0 +1,174 @@
+"""A shard: its columns, its Parquet bytes and its key.
+
+Owns the output's schema. To add a column, add it to `shard_schema` and `scalar_columns`. Everything but the
+images follows from the run's plan, so a row's identity never depends on who made it. Knows no store and no
+pixels: images come in encoded. The same plan and images give the same bytes (with the library versions that
+the plan pins): nothing here reads a clock, a host or a random number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from augment.types import AugmentPlan, RunPlan, ShardSpec
+
+__all__ = [
+    "DIGITAL_SOURCE_TYPE",
+    "ROW_GROUP_BYTES",
+    "ShardKey",
+    "build_shard",
+    "parse_shard_key",
+    "sample_id",
+    "scalar_columns",
+    "shard_key",
+    "shard_prefix",
+    "shard_schema",
+]
+
+DIGITAL_SOURCE_TYPE = "trainedAlgorithmicMedia"  # IPTC's term for media made by a trained model
+ROW_GROUP_BYTES = 64 << 20  # of image bytes; dataset viewers read a whole row group at a time
+
+_IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_REPETITIVE = ["label", "label_name", "is_synthetic", "seed", "generator_id", "digital_source_type"]
+_DISTINCT = ["image.path", "sample_id", "sample_index"]
+_WRITER_OPTIONS: dict[str, Any] = {
+    # A column missing from a per-column compression map would lie uncompressed: all are listed. Images are
+    # compressed already; PLAIN and uncompressed, they can be read where they lie.
+    "compression": {"image.bytes": "NONE"} | dict.fromkeys([*_REPETITIVE, *_DISTINCT], "ZSTD"),
+    "use_dictionary": _REPETITIVE,
+    "write_statistics": [*_REPETITIVE, *_DISTINCT],  # an image's minimum would only swell the footer
+}
+
+
+@dataclass(frozen=True)
+class ShardKey:
+    """What a shard's key says."""
+
+    run_id: str
+    index: int
+    sha256: str
+
+
+def shard_prefix(run_id: str) -> str:
+    """Where a run's shards lie; nothing else does."""
+    return f"data/{run_id}/"
+
+
+def shard_key(run_id: str, index: int, sha256: str) -> str:
+    """The key of shard `index` with the content `sha256` (64 hex digits)."""
+    return f"{shard_prefix(run_id)}{index:06d}-{sha256}.parquet"
+
+
+def parse_shard_key(key: str) -> ShardKey | None:
+    """The parts of a shard's key, or None if it is not one."""
+    match = re.fullmatch(r"data/([0-9a-z-]{1,64})/([0-9]{6,})-([0-9a-f]{64})\.parquet", key)
+    if match is None:
+        return None
+    parsed = ShardKey(match[1], int(match[2]), match[3])
+    return (
+        parsed if shard_key(parsed.run_id, parsed.index, parsed.sha256) == key else None
+    )  # one key per shard: no extra leading zeros
+
+
+def sample_id(run_id: str, label: int, index: int) -> str:
+    """32 hex digits that name sample `index` of class `label` in a run; no two samples share them.
+
+    The run's id covers the plan, the generator, the augmentation and the encoding, so the same id means the
+    same image.
+    """
+    return hashlib.sha256(f"{run_id}\x1f{label}\x1f{index}".encode()).hexdigest()[:32]
+
+
+def shard_schema(run: RunPlan) -> pa.Schema:
+    """Columns and types of every shard of `run`, with the metadata that makes Hugging Face show images."""
+    schema = pa.schema(
+        [
+            ("image", _IMAGE_TYPE),
+            ("label", pa.int64()),
+            ("label_name", pa.string()),
+            ("is_synthetic", pa.bool_()),
+            ("sample_id", pa.string()),
+            ("seed", pa.int64()),
+            ("sample_index", pa.int64()),
+            ("generator_id", pa.string()),
+            ("digital_source_type", pa.string()),
+        ]
+    )
+    info = {"info": {"features": _huggingface_features(schema, run.plan)}}
+    return schema.with_metadata({"huggingface": json.dumps(info, ensure_ascii=False)})
+
+
+def scalar_columns(run: RunPlan, spec: ShardSpec) -> dict[str, list[Any]]:
+    """Every column but `image`, in row order, as the plan alone decides them."""
+    samples = [
+        (run.plan.classes[piece.class_index], piece.first + offset)
+        for piece in spec.pieces
+        for offset in range(piece.count)
+    ]
+    return {
+        "label": [target.label for target, _ in samples],
+        "label_name": [target.name for target, _ in samples],
+        "is_synthetic": [True] * len(samples),
+        "sample_id": [sample_id(run.run_id, target.label, index) for target, index in samples],
+        "seed": [run.plan.seed] * len(samples),
+        "sample_index": [index for _, index in samples],
+        "generator_id": [run.generator_sha256] * len(samples),
+        "digital_source_type": [DIGITAL_SOURCE_TYPE] * len(samples),
+    }
+
+
+def build_shard(run: RunPlan, spec: ShardSpec, images: Sequence[bytes]) -> bytes:
+    """The Parquet bytes of one shard; `images` are encoded as `run.image_format`, in the spec's row order.
+
+    Raises ValueError if their number is not the spec's.
+    """
+    if len(images) != spec.rows:
+        raise ValueError(
+            f"shard {spec.index} of run {run.run_id} has {spec.rows} rows, not {len(images)} images"
+        )
+    schema = shard_schema(run)
+    scalars = scalar_columns(run, spec)
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, schema, **_WRITER_OPTIONS) as writer:
+        for start, stop in _row_groups(images):
+            part = {name: values[start:stop] for name, values in scalars.items()}
+            paths = [f"{name}.{run.image_format}" for name in part["sample_id"]]
+            encoded: list[Any] = [pa.array(images[start:stop], pa.binary()), pa.array(paths, pa.string())]
+            image = pa.StructArray.from_arrays(encoded, fields=list(_IMAGE_TYPE))
+            columns = [image, *(pa.array(part[field.name], field.type) for field in list(schema)[1:])]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=stop - start)
+    return bytes(sink.getvalue())
+
+
+def _row_groups(images: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Row ranges [start, stop) of at most ROW_GROUP_BYTES of images, at least one row each."""
+    start, size = 0, 0
+    for row, image in enumerate(images):
+        if row > start and size + len(image) > ROW_GROUP_BYTES:
+            yield start, row
+            start, size = row, 0
+        size += len(image)
+    if start < len(images):
+        yield start, len(images)
+
+
+def _huggingface_features(schema: pa.Schema, plan: AugmentPlan) -> dict[str, Any]:
+    """`datasets` features; the label is a ClassLabel where labels are 0 … K-1, which is all it can say."""
+    value_names = {pa.string(): "string", pa.int64(): "int64", pa.bool_(): "bool"}
+    features: dict[str, Any] = {
+        field.name: {"dtype": value_names[field.type], "_type": "Value"}
+        for field in schema
+        if field.name != "image"
+    }
+    names = {target.label: target.name for target in plan.classes}
+    if sorted(names) == list(range(len(names))) and len(set(names.values())) == len(names):
+        features["label"] = {"names": [names[label] for label in sorted(names)], "_type": "ClassLabel"}
+    return {"image": {"_type": "Image"}} | features

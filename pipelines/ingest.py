@@ -1,0 +1,168 @@
+"""Ray Data: labelled images in storage → one block of decoded uint8 pixels in the object store.
+
+Owns the decoding of a source on a cluster. A data set that fits in memory is decoded once and put into
+the object store once, where every worker of a node reads it without a copy.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import ray
+from ray.exceptions import RayError
+
+from augment.data.config import ImageConfig, SourceConfig
+from augment.data.images import BadImageError, ImageLimits, decode_image
+from augment.data.listing import Source
+from augment.errors import InputError
+from augment.types import BadImage, ClassCounts
+from pipelines.board import new_board, watching
+from pipelines.cluster import reraise_ours
+from pipelines.progress import Progress
+
+__all__ = ["DecodedImages", "ingest", "sample_images"]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImages:
+    """Every usable image, decoded: references to uint8 [N, H, W, C] and to int64 class indices [N]."""
+
+    pixels: ray.ObjectRef
+    class_index: ray.ObjectRef
+    counts: ClassCounts
+    bad: tuple[BadImage, ...]
+    sha256: str  # of pixels and class indices: what a model is trained on
+
+
+def ingest(source: Source, config: SourceConfig, image: ImageConfig, progress: Progress) -> DecodedImages:
+    """Decode every image of `source` in parallel; their order is the source's own.
+
+    Images that cannot be decoded are left out and named (`source.on_bad=skip`), or raise InputError
+    (`fail`). Raises InputError where none is left.
+    """
+    listing = source.listing()
+    chunks = source.chunks()
+    board = new_board()
+    seen = 0
+    with progress.stage("decode", total=len(listing.labels_B), unit="images") as stage:
+
+        def show(images: int) -> None:
+            nonlocal seen
+            seen += images
+            stage.advance_to(seen)
+
+        rows = ray.data.from_items(
+            [{"chunk": index} for index in range(len(chunks))], override_num_blocks=max(1, len(chunks))
+        ).map_batches(_decode_chunk, batch_size=1, fn_args=(ray.put(chunks), source, config, image, board))
+        try:
+            with watching(board, show):
+                decoded = rows.materialize().to_arrow_refs()
+        except RayError as error:
+            reraise_ours(error)
+            raise
+        pixels, class_index, summary = _assemble.options(num_returns=3).remote(
+            listing.labels_B, image, *decoded
+        )
+        counted, bad_json, digest = ray.get(summary)
+    bad = (*listing.bad, *(BadImage(name=name, reason=reason) for name, reason in json.loads(bad_json)))
+    counts = ClassCounts(
+        classes=listing.classes, counts=tuple(counted.get(index, 0) for index in range(len(listing.classes)))
+    )
+    _refuse_bad(bad, counts, config)
+    return DecodedImages(pixels, class_index, counts, bad, digest)
+
+
+def sample_images(images: DecodedImages, per_class: int) -> list[npt.NDArray[np.uint8]]:
+    """For each class, its first `per_class` images: uint8 [n, H, W, C]."""
+    return ray.get(_sample.remote(images.pixels, images.class_index, len(images.counts.classes), per_class))
+
+
+def _decode_chunk(
+    batch: dict[str, npt.NDArray[Any]],
+    chunks_ref: ray.ObjectRef,
+    source: Source,
+    config: SourceConfig,
+    image: ImageConfig,
+    board: Any,
+) -> pa.Table:
+    """One row: the indices of the chunk's good images, their pixels end to end, and the bad ones."""
+    number = int(batch["chunk"][0])
+    chunk = ray.get(chunks_ref)[number]
+    indices: list[int] = []
+    pixels: list[bytes] = []
+    bad: list[tuple[str, str]] = []
+    limits = ImageLimits.of(config)
+    for item in source.read(chunk):
+        try:
+            pixels.append(decode_image(item.data, image, limits).tobytes())
+            indices.append(item.item_index)
+        except BadImageError as error:
+            bad.append((item.name, str(error)))
+    board.post.remote(len(indices) + len(bad))
+    return pa.table(
+        {
+            "chunk": pa.array([number], pa.int64()),
+            "indices": pa.array([indices], pa.list_(pa.int64())),
+            "pixels": pa.array([b"".join(pixels)], pa.large_binary()),
+            "bad": pa.array([json.dumps(bad)], pa.string()),
+        }
+    )
+
+
+@ray.remote(num_cpus=1)
+def _assemble(
+    labels: npt.NDArray[np.int64], image: ImageConfig, *tables: pa.Table
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], tuple[dict[int, int], str, str]]:
+    """All chunks as one array in the source's order, whatever order they were decoded in."""
+    import hashlib
+
+    rows = sorted((row for table in tables for row in _rows(table)), key=lambda row: row[0])
+    size, channels = image.size, image.channels
+    indices = np.concatenate([row[1] for row in rows]) if rows else np.zeros(0, np.int64)
+    pixels = np.empty((len(indices), size, size, channels), np.uint8)
+    start = 0
+    for _, row_indices, data, _ in rows:
+        block = np.frombuffer(data, np.uint8).reshape(-1, size, size, channels)
+        pixels[start : start + len(row_indices)] = block
+        start += len(row_indices)
+    class_index = labels[indices].astype(np.int64)
+    digest = hashlib.sha256(class_index.tobytes())
+    digest.update(pixels)
+    values, counted = np.unique(class_index, return_counts=True)
+    bad = [entry for row in rows for entry in row[3]]
+    counts = dict(zip(values.tolist(), counted.tolist(), strict=True))
+    return pixels, class_index, (counts, json.dumps(bad), digest.hexdigest())
+
+
+def _rows(table: pa.Table) -> list[tuple[int, npt.NDArray[np.int64], memoryview, list[tuple[str, str]]]]:
+    return [
+        (
+            table["chunk"][i].as_py(),
+            np.asarray(table["indices"][i].values, dtype=np.int64),
+            memoryview(table["pixels"][i].as_buffer()),
+            json.loads(table["bad"][i].as_py()),
+        )
+        for i in range(table.num_rows)
+    ]
+
+
+@ray.remote(num_cpus=0)
+def _sample(
+    pixels: npt.NDArray[np.uint8], class_index: npt.NDArray[np.int64], classes: int, per_class: int
+) -> list[npt.NDArray[np.uint8]]:
+    return [pixels[np.flatnonzero(class_index == index)[:per_class]] for index in range(classes)]
+
+
+def _refuse_bad(bad: tuple[BadImage, ...], counts: ClassCounts, config: SourceConfig) -> None:
+    if bad and config.on_bad == "fail":
+        named = "; ".join(f"{image.name} {image.reason}" for image in bad[:10])
+        raise InputError(
+            f"{config.uri}: {len(bad)} bad image(s) and source.on_bad=fail: {named}"
+            f"{' …' if len(bad) > 10 else ''}; mend or remove them, or set source.on_bad=skip"
+        )
+    if not counts.total:
+        first = f"; the first: {bad[0].name} {bad[0].reason}" if bad else ""
+        raise InputError(f"{config.uri}: no image can be read{first}")

@@ -1,0 +1,239 @@
+"""The whole job, step by step, each step resumable: census, decode, train, plan, generate, commit, look.
+
+Owns the order of the steps and what a finished step spares the next run: a finished model is not trained
+again, a committed run is not generated again, and where neither is needed Ray is not started.
+"""
+
+import importlib.metadata
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from augment.config import Config
+from augment.data.augmentation import load_augmentation
+from augment.data.census import Census, take_census
+from augment.data.sources import open_source
+from augment.errors import ConfigError, InputError
+from augment.objects import open_store
+from augment.report.card import dataset_card
+from augment.store.commit import check_existing, make_run_plan, publish
+from augment.store.models import ModelFolder, ModelRecord, SourceRecord
+from augment.store.reading import open_dataset
+from augment.types import AugmentPlan, ClassCounts, RunPlan, canonical_json, sha256_hex
+from pipelines.cluster import Cluster, ray_cluster
+from pipelines.generate import generate_run
+from pipelines.ingest import ingest, sample_images
+from pipelines.look import load_real_samples, make_contact_sheet, save_real_samples
+from pipelines.planning import plan_for
+from pipelines.progress import Progress, log
+from pipelines.train import fit, pin_training, training_spec
+
+__all__ = ["RunResult", "generate", "run", "train"]
+
+REAL_SAMPLES_A_CLASS = 16
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run made, or found made. `version` is None where every class was full already."""
+
+    run_id: str | None
+    uri: str
+    version: int | None
+    rows: dict[str, int]  # synthetic samples a class
+    bad_images: int
+    seconds: dict[str, float]
+    contact_sheet: str | None
+
+
+def run(config: Config, progress: Progress) -> RunResult:
+    """Census to contact sheet. Killed anywhere, the same call goes on from what is stored."""
+    with _Job.opened(config, progress) as job:
+        job.refuse_early()
+        if not job.plan(job.counts()).rows:
+            return job.nothing_to_do()
+        model = job.trained()
+        return job.generated(model)
+
+
+def train(config: Config, progress: Progress) -> tuple[ModelRecord, str]:
+    """Decode and train only; the model's record and the generator's URI."""
+    with _Job.opened(config, progress) as job:
+        job.plan(job.counts())
+        model = job.trained()
+        return model, job.folder.ref(model).uri
+
+
+def generate(config: Config, progress: Progress) -> RunResult:
+    """Generate and commit from the model that `train` made; ConfigError where there is none."""
+    with _Job.opened(config, progress) as job:
+        job.refuse_early()
+        model = job.folder.finished()
+        if model is None:
+            raise ConfigError(
+                f"no finished model `{config.name}` under {job.folder.store.uri_of(job.folder.root)}; "
+                "run `augment train` with this config first"
+            )
+        if not job.plan(job.counts()).rows:
+            return job.nothing_to_do()
+        pin_training(job.folder, training_spec(config, job.source_record()))
+        return job.generated(model)
+
+
+@dataclass
+class _Job:
+    """One command's view of a config: what is opened once, and the cluster, started when first needed."""
+
+    config: Config
+    progress: Progress
+    _stack: ExitStack
+    _cluster: Cluster | None = None
+    _census: Census | None = None
+
+    def __post_init__(self) -> None:
+        self.store = open_store(self.config.output.uri)
+        self.folder = ModelFolder(self.store, self.config.name)
+        self.source = open_source(self.config.source)
+
+    @classmethod
+    @contextmanager
+    def opened(cls, config: Config, progress: Progress) -> Iterator["_Job"]:
+        with ExitStack() as stack:
+            yield cls(config, progress, stack)
+
+    def cluster(self) -> Cluster:
+        """Ray, started once."""
+        if self._cluster is None:
+            with self.progress.stage("cluster"):
+                self._cluster = self._stack.enter_context(ray_cluster(self.config.ray))
+        return self._cluster
+
+    def census(self) -> Census:
+        """The classes, counted from labels alone, once."""
+        if self._census is None:
+            with self.progress.stage("census"):
+                self._census = take_census(self.source, image=self.config.image)
+        return self._census
+
+    def counts(self) -> ClassCounts:
+        """Usable images a class: as decoded where the source was decoded before, else as labelled."""
+        known = self._known_source()
+        return known.counts if known else self.census().counts
+
+    def plan(self, counts: ClassCounts) -> AugmentPlan:
+        """The plan; raises where the balance asks for what the classes can't give."""
+        plan = plan_for(self.config, counts)
+        filled = [target.name for target in plan.classes if target.synthetic]
+        if not self.config.model.conditional and len(plan.classes) > 1 and filled:
+            raise ConfigError(
+                f"model.conditional=false learns one distribution, and {self.config.source.uri} has "
+                f"{len(plan.classes)} classes; set model.conditional=true or point source.uri at one class"
+            )
+        return plan
+
+    def refuse_early(self) -> None:
+        """Stop before hours of work that could not be committed."""
+        if isinstance(self.config.output.augmentation, dict):
+            load_augmentation(self.config.output.augmentation, self.config.image.shape)
+        model = self.folder.finished()
+        known = self._known_source()
+        run_id = self._run_plan(model, known.counts).run_id if model and known else None
+        check_existing(self.store, run_id, self.config.output.on_existing)
+
+    def nothing_to_do(self) -> RunResult:
+        log.info("every class is full already: nothing to generate")
+        return self._result(None, None, {}, None)
+
+    def trained(self) -> ModelRecord:
+        """The finished model: found, or made."""
+        model, known = self.folder.finished(), self._known_source()
+        if model is not None and known is not None:
+            pin_training(self.folder, training_spec(self.config, known))
+            log.info("train: model %s is finished already", self.config.name)
+            return model
+        cluster = self.cluster()
+        images = ingest(self.source, self.config.source, self.config.image, self.progress)
+        record = SourceRecord(
+            fingerprint=self._fingerprint(),
+            counts=images.counts,
+            bad=images.bad,
+            decoded_sha256=images.sha256,
+        )
+        for image in images.bad[:20]:
+            log.warning("skipped %s: %s", image.name, image.reason)
+        self.plan(record.counts)
+        save_real_samples(self.folder, sample_images(images, REAL_SAMPLES_A_CLASS))
+        self.folder.put_source(record)
+        return fit(
+            self.config, self.folder, images, training_spec(self.config, record),
+            cluster=cluster, progress=self.progress,
+        )  # fmt: skip
+
+    def source_record(self) -> SourceRecord:
+        """What decoding found; the source must not have changed since."""
+        known = self._known_source()
+        if known is None:
+            raise InputError(
+                f"{self.config.source.uri} has changed since model `{self.config.name}` was trained; "
+                "set `name` to something new and train again"
+            )
+        return known
+
+    def generated(self, model: ModelRecord) -> RunResult:
+        """Shards, manifest, version, card and picture."""
+        known = self.source_record()
+        plan = self._run_plan(model, known.counts)
+        check_existing(self.store, plan.run_id, self.config.output.on_existing)
+        manifest = generate_run(
+            self.store, plan, model.key, self.config.generate, self.cluster, self.progress
+        )
+        snapshot = publish(self.store, manifest, self.config.output.on_existing)
+        with self.progress.stage("look"):
+            dataset = open_dataset(self.config.output.uri, snapshot.version)
+            self.store.put("README.md", dataset_card(dataset).encode())
+            picture = make_contact_sheet(dataset, plan, load_real_samples(self.folder))
+            key = f"_runs/{plan.run_id}/contact_sheet.png"
+            self.store.put(key, picture)
+        rows = {target.name: target.synthetic for target in plan.plan.classes}
+        return self._result(plan.run_id, snapshot.version, rows, self.store.uri_of(key))
+
+    def _run_plan(self, model: ModelRecord, counts: ClassCounts) -> RunPlan:
+        augmentation = self.config.output.augmentation
+        assert not isinstance(augmentation, str)  # noqa: S101  # load_config read the file
+        return make_run_plan(
+            self.plan(counts),
+            generator_sha256=model.sha256,
+            image_format=self.config.output.image_format,
+            augmentation=augmentation,
+            versions=_versions(augmented=augmentation is not None),
+        )
+
+    def _fingerprint(self) -> str:
+        """Of the source's listing and of everything that decides what decoding gives."""
+        source = self.config.source.model_dump(mode="json", exclude={"uri", "on_bad"})
+        image = self.config.image.model_dump(mode="json")
+        return sha256_hex(canonical_json([self.census().fingerprint, source, image]))
+
+    def _known_source(self) -> SourceRecord | None:
+        record = self.folder.source()
+        return record if record is not None and record.fingerprint == self._fingerprint() else None
+
+    def _result(
+        self, run_id: str | None, version: int | None, rows: dict[str, int], contact_sheet: str | None
+    ) -> RunResult:
+        known = self._known_source()
+        return RunResult(
+            run_id=run_id,
+            uri=self.store.uri,
+            version=version,
+            rows=rows,
+            bad_images=len(known.bad if known else self.census().bad),
+            seconds=self.progress.seconds,
+            contact_sheet=contact_sheet,
+        )
+
+
+def _versions(*, augmented: bool) -> dict[str, str]:
+    """The libraries that decide a sample's pixels or a shard's bytes."""
+    names = ["ray-augment", "torch", "numpy", "pillow", "pyarrow"] + (["albumentations"] if augmented else [])
+    return {name: importlib.metadata.version(name) for name in names}

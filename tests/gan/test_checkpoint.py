@@ -1,0 +1,83 @@
+import json
+
+import pytest
+import torch
+
+from augment.errors import ConfigError, IntegrityError
+from augment.gan.checkpoint import STATE_FILE, SUMMARY_FILE, dump, read_summary, restore
+from augment.gan.state import new_state
+from augment.gan.training import train
+from tests.gan.common import tiny_images, tiny_spec
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def state():
+    spec = tiny_spec(steps=3)
+    return train(spec, tiny_images(spec))
+
+
+def test_a_snapshot_is_two_files_without_pickle(state):
+    files = dump(state)
+    assert set(files) == {STATE_FILE, SUMMARY_FILE}
+    assert not any(b"pickle" in data or data.startswith(b"\x80") for data in files.values())
+    summary = json.loads(files[SUMMARY_FILE])
+    assert (summary["step"], summary["images_seen"], summary["format_version"]) == (3, 24, 1)
+
+
+def test_restoring_gives_the_same_snapshot_again(state):
+    files = dump(state)
+    other = new_state(state.spec, CPU)
+    restore(other, files)
+    assert dump(other) == files
+    assert other.step == 3
+
+
+def test_restoring_keeps_the_memory_format_of_weights_and_moments(state):
+    other = new_state(state.spec, CPU)
+    restore(other, dump(state))
+    for network, adam in (
+        (other.generator, other.generator_adam),
+        (other.discriminator, other.discriminator_adam),
+    ):
+        for weight in network.parameters():
+            if weight.dim() == 4:
+                assert weight.is_contiguous(memory_format=torch.channels_last)
+            assert adam.state[weight]["exp_avg"].stride() == weight.stride()
+            assert adam.state[weight]["exp_avg_sq"].stride() == weight.stride()
+
+
+@pytest.mark.parametrize("name", [STATE_FILE, SUMMARY_FILE])
+def test_a_missing_file_is_named(state, name):
+    files = dump(state)
+    del files[name]
+    with pytest.raises(IntegrityError, match=f"lacks {name}"):
+        read_summary(files)
+
+
+def test_one_flipped_bit_is_found_before_anything_is_parsed(state):
+    files = dump(state)
+    damaged = bytearray(files[STATE_FILE])
+    damaged[3] ^= 1  # in the length of the header
+    with pytest.raises(IntegrityError, match="SHA-256"):
+        restore(new_state(state.spec, CPU), files | {STATE_FILE: bytes(damaged)})
+
+
+def test_a_summary_that_is_no_json_is_an_integrity_error(state):
+    with pytest.raises(IntegrityError, match=f"{SUMMARY_FILE} cannot be read"):
+        read_summary(dump(state) | {SUMMARY_FILE: b"{"})
+
+
+def test_a_snapshot_of_another_spec_is_refused_with_the_differences(state):
+    other = new_state(tiny_spec(steps=3, gamma=1.0, learning_rate=0.5), CPU)
+    with pytest.raises(ConfigError) as error:
+        restore(other, dump(state))
+    assert "train.gamma: 0.4 there, 1.0 here" in str(error.value)
+    assert "train.learning_rate: 0.001 there, 0.5 here" in str(error.value)
+
+
+def test_a_snapshot_made_on_more_workers_is_taken(state):
+    other = new_state(tiny_spec(steps=3, workers=2, snapshot_every=1), CPU)
+    restore(other, dump(state))
+    assert other.step == 3

@@ -1,0 +1,106 @@
+"""One Ray instance and one small job for all tests of the pipelines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augment.config import Config, load_config
+from augment.objects import ObjectStore
+from pipelines.progress import Progress
+from tests.servers import SeaweedServer
+
+COUNTS = {"bars": 24, "dots": 9, "rings": 6}
+
+SMALL_JOB = """
+name: small
+source: {{uri: "{source}"}}
+image: {{size: 16, channels: 1}}
+balance: {{min_real: 4}}
+model: {{width: 4, max_width: 8, latent_dim: 4, embedding_dim: 2}}
+train: {{steps: 4, batch_size: 8, workers: 2, snapshot_every: 2, log_every: 1, precision: fp32, cpus_per_worker: 0.5}}
+generate: {{batch_size: 8}}
+output: {{uri: "{output}", shard_rows: 10}}
+"""
+
+
+@pytest.fixture(scope="session")
+def ray_and_s3(seaweed: SeaweedServer) -> Iterator[SeaweedServer]:
+    """Ray on this machine, its workers with the S3 server's credentials in their environment."""
+    import ray
+
+    before = dict(os.environ)
+    os.environ.update(seaweed.env)
+    seaweed.create_bucket("jobs")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    yield seaweed
+    ray.shutdown()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def pictures() -> dict[str, bytes]:
+    """PNG files by relative path: three classes of gray patterns, 16×16, a long tail."""
+    rng = np.random.default_rng(0)
+    row, column = np.mgrid[:16, :16]
+    patterns: dict[str, Callable[[int], np.ndarray]] = {
+        "bars": lambda phase: (column + phase) % 4 < 2,
+        "dots": lambda phase: ((row + phase) % 5 < 2) & ((column + phase) % 5 < 2),
+        "rings": lambda phase: (np.hypot(row - 8, column - 8) + phase) % 6 < 3,
+    }
+    files = {}
+    for name, count in COUNTS.items():
+        for index in range(count):
+            pixels = patterns[name](index) * 200 + rng.integers(0, 40, (16, 16))
+            files[f"{name}/{index:03d}.png"] = png(pixels.astype(np.uint8))
+    return files
+
+
+@pytest.fixture
+def source_folder(pictures: dict[str, bytes], tmp_path: Path) -> Path:
+    """Those pictures as a folder of class folders."""
+    root = tmp_path / "train"
+    for name, data in pictures.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+@pytest.fixture
+def config_file(tmp_path: Path, source_folder: Path) -> Path:
+    """The small job on local files."""
+    path = tmp_path / "job.yaml"
+    path.write_text(SMALL_JOB.format(source=source_folder, output=tmp_path / "out"))
+    return path
+
+
+@pytest.fixture
+def config(config_file: Path) -> Config:
+    """The same, loaded."""
+    return load_config(config_file)
+
+
+@pytest.fixture
+def quiet() -> Progress:
+    """Progress that prints nothing."""
+    return Progress("none", quiet=True)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """An array as PNG bytes."""
+    import io
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def keys(store: ObjectStore, prefix: str = "") -> list[str]:
+    """All keys below a prefix."""
+    return [stored.key for stored in store.list(prefix)]

@@ -1,0 +1,123 @@
+"""The command line as scripts meet it: a process, its exit code, its two streams."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def augment(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `augment` with these arguments."""
+    command = [sys.executable, "-W", "error", "-m", "pipelines.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
+
+
+def imported_by(*arguments: object) -> set[str]:
+    """The top-level modules that `augment` with these arguments imports."""
+    code = (
+        "import sys, atexit, json\n"
+        "atexit.register(lambda: print(json.dumps(sorted(m for m in sys.modules if '.' not in m)), file=sys.stderr))\n"
+        "sys.argv[0] = 'augment'\n"
+        "from pipelines.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def test_help_and_plan_import_neither_torch_nor_ray(config_file: Path) -> None:
+    heavy = {"torch", "ray", "torchvision", "albumentations", "cv2"}
+
+    assert not imported_by("--help") & heavy
+    planned = imported_by("plan", "-c", config_file)
+    assert not planned & heavy
+    assert "pyarrow" not in imported_by("--help")
+
+
+def test_init_writes_a_config_that_plan_takes(tmp_path: Path, source_folder: Path) -> None:
+    path = tmp_path / "new.yaml"
+
+    assert augment("init", path).returncode == 0
+    again = augment("init", path)
+    planned = augment(
+        "plan", "-c", path, "--set", f"source.uri={source_folder}", "--set", f"output.uri={tmp_path / 'o'}",
+        "--set", "balance.min_real=4",
+    )  # fmt: skip
+
+    assert again.returncode == 2
+    assert str(path) in again.stderr
+    assert planned.returncode == 0, planned.stderr
+
+
+def test_plan_json_is_one_document_with_targets_shards_and_cost(config_file: Path) -> None:
+    done = augment("plan", "-c", config_file, "--json")
+
+    document = json.loads(done.stdout)
+    assert {row["name"]: (row["real"], row["target"]) for row in document["classes"]} == {
+        "bars": (24, 24), "dots": (9, 24), "rings": (6, 24),
+    }  # fmt: skip
+    assert (document["rows"], document["shards"]) == (33, 4)
+    assert document["estimate"]["total_bytes"] > 0
+    assert augment("plan", "-c", config_file, "--json").stdout == done.stdout
+
+
+def test_plan_prints_a_chart_of_before_and_after(config_file: Path) -> None:
+    done = augment("plan", "-c", config_file)
+
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in ("bars", "dots", "rings"))
+
+
+def test_inspect_deep_names_the_bad_files(config_file: Path, source_folder: Path) -> None:
+    (source_folder / "bars/000.png").write_bytes(b"no image at all")
+
+    shallow = json.loads(augment("inspect", "-c", config_file, "--json").stdout)
+    deep = json.loads(augment("inspect", "-c", config_file, "--json", "--deep").stdout)
+
+    assert (shallow["counts"]["counts"], shallow["bad"]) == ([24, 9, 6], [])
+    assert deep["counts"]["counts"] == [23, 9, 6]
+    assert [bad["name"] for bad in deep["bad"]] == ["bars/000.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [
+        (["run", "-c", "nowhere.yaml"], 2, "nowhere.yaml"),
+        (["plan", "-c", "{config}", "--set", "train.batch_sze=3"], 2, "batch_size"),
+        (["plan", "-c", "{config}", "--set", "image.size=17"], 2, "17"),
+        (["plan", "-c", "{config}", "--set", "balance.min_real=7"], 3, "rings"),
+        (["plan", "-c", "{config}", "--set", "balance.strategy={{stars: 9}}"], 2, "stars"),
+        (["inspect", "-c", "{config}", "--set", "source.uri=/nowhere/at/all"], 3, "/nowhere/at/all"),
+        (["plan", "-c", "{config}", "--progress", "loud"], 2, "loud"),
+        (["verify", "/nowhere/at/all"], 3, "/nowhere/at/all"),
+        (["files", "/nowhere/at/all"], 3, "/nowhere/at/all"),
+        (["frobnicate"], 2, "frobnicate"),
+        (["run"], 2, "config"),
+    ],
+)
+def test_a_wrong_call_names_its_fault_and_has_its_exit_code(
+    config_file: Path, arguments: list[str], code: int, named: str
+) -> None:
+    done = augment(*[argument.format(config=config_file) for argument in arguments])
+
+    assert done.returncode == code, done.stderr
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_json_errors_are_one_document_on_standard_output(config_file: Path) -> None:
+    done = augment("plan", "-c", config_file, "--set", "balance.min_real=7", "--json")
+
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["exit_code"], document["ok"]) == (3, 3, False)
+    assert "rings" in document["error"]

@@ -1,0 +1,202 @@
+"""The whole job on real Ray, and against a real S3 server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augment import open_dataset
+from augment.config import Config, load_config
+from augment.errors import ConfigError, DivergenceError, InputError
+from augment.objects import open_store
+from augment.store.decoding import decode_sample
+from augment.store.verification import verify
+from pipelines.progress import Progress
+from pipelines.run import generate, run, train
+from tests.pipelines.conftest import COUNTS, SMALL_JOB, keys
+from tests.servers import SeaweedServer
+
+pytestmark = pytest.mark.usefixtures("ray_and_s3")
+
+PLANNED = {"bars": 0, "dots": 15, "rings": 18}
+
+
+def test_the_whole_job_commits_exactly_the_planned_samples(config: Config, quiet: Progress) -> None:
+    result = run(config, quiet)
+
+    assert result.rows == PLANNED
+    dataset = open_dataset(result.uri)
+    assert dataset.counts() == PLANNED
+    assert len(dataset.files) == 4  # 33 samples in shards of 10
+    report = verify(result.uri, deep=True)
+    assert report.ok, report.problems
+    assert report.rows == 33
+
+
+def test_a_run_leaves_a_picture_curves_grids_and_two_snapshots(config: Config, quiet: Progress) -> None:
+    result = run(config, quiet)
+
+    assert result.contact_sheet is not None
+    with Image.open(result.contact_sheet) as picture:
+        assert min(picture.size) > 100
+    names = keys(open_store(result.uri), "_models/small/")
+    assert sum(name.endswith("snapshot.json") for name in names) == 2
+    assert [name for name in names if "/grids/" in name] == [
+        "_models/small/grids/0000000002.png",
+        "_models/small/grids/0000000004.png",
+    ]
+    assert any("/tensorboard/events.out.tfevents" in name for name in names)
+
+
+def test_the_same_job_on_s3_gives_the_same_ids_and_pixels(
+    config: Config, quiet: Progress, tmp_path: Path, pictures: dict[str, bytes], ray_and_s3: SeaweedServer
+) -> None:
+    source = open_store(f"s3://jobs/{tmp_path.name}/train")
+    for name, data in pictures.items():
+        source.put(name, data)
+    on_s3 = tmp_path / "s3.yaml"
+    on_s3.write_text(SMALL_JOB.format(source=source.uri, output=f"s3://jobs/{tmp_path.name}/augmented"))
+
+    local, remote = run(config, quiet), run(load_config(on_s3), quiet)
+
+    assert pixels_by_id(remote.uri) == pixels_by_id(local.uri)
+    assert len(pixels_by_id(remote.uri)) == 33
+    assert verify(remote.uri, deep=True).ok
+
+
+def test_running_again_makes_nothing_new(config: Config, quiet: Progress) -> None:
+    first = run(config, quiet)
+    before = keys(open_store(first.uri))
+
+    again = run(config, quiet)
+
+    assert (again.run_id, again.version) == (first.run_id, first.version)
+    assert keys(open_store(first.uri)) == before
+
+
+def test_train_then_generate_is_the_same_run(config: Config, quiet: Progress, tmp_path: Path) -> None:
+    whole = run(config, quiet)
+    apart = config.model_copy(
+        update={"output": config.output.model_copy(update={"uri": str(tmp_path / "apart")})}
+    )
+
+    train(apart, quiet)
+    result = generate(apart, quiet)
+
+    assert result.run_id == whole.run_id
+    assert pixels_by_id(result.uri) == pixels_by_id(whole.uri)
+
+
+def test_generate_without_a_model_says_what_to_run(config: Config, quiet: Progress) -> None:
+    with pytest.raises(ConfigError, match="augment train"):
+        generate(config, quiet)
+
+
+def test_another_config_under_the_same_name_is_refused_with_what_differs(
+    config_file: Path, quiet: Progress
+) -> None:
+    train(load_config(config_file), quiet)
+
+    with pytest.raises(ConfigError, match=r"train\.gamma: 0\.4 there, 0\.7 here"):
+        train(load_config(config_file, ["train.gamma=0.7"]), quiet)
+
+
+def test_another_run_into_the_same_dataset_is_refused_unless_told(config_file: Path, quiet: Progress) -> None:
+    run(load_config(config_file), quiet)
+    other = ["name=other", "seed=1"]
+
+    with pytest.raises(ConfigError, match=r"output\.on_existing"):
+        run(load_config(config_file, other), quiet)
+    appended = run(load_config(config_file, [*other, "output.on_existing=append"]), quiet)
+
+    assert appended.version == 2
+    assert open_dataset(appended.uri).rows == 66
+    assert open_dataset(appended.uri, version=1).rows == 33
+
+
+def test_bad_images_are_left_out_counted_and_made_up_for(
+    config: Config, quiet: Progress, source_folder: Path
+) -> None:
+    (source_folder / "dots/000.png").write_bytes(b"")
+    truncated = source_folder / "dots/001.png"
+    truncated.write_bytes(truncated.read_bytes()[:60])
+
+    result = run(config, quiet)
+
+    assert result.bad_images == 2
+    assert result.rows["dots"] == COUNTS["bars"] - (COUNTS["dots"] - 2)
+
+
+def test_on_bad_fail_names_the_file(config_file: Path, quiet: Progress, source_folder: Path) -> None:
+    (source_folder / "dots/001.png").write_bytes(b"GIF89a, or so it says")
+
+    with pytest.raises(InputError, match=r"dots/001\.png"):
+        run(load_config(config_file, ["source.on_bad=fail"]), quiet)
+
+
+def test_a_full_class_list_needs_no_training(config_file: Path, quiet: Progress) -> None:
+    result = run(load_config(config_file, ["balance.strategy={bars: 24}"]), quiet)
+
+    assert result.version is None
+    assert keys(open_store(result.uri)) == []
+
+
+def test_one_distribution_cannot_fill_up_several_classes(config_file: Path, quiet: Progress) -> None:
+    with pytest.raises(ConfigError, match=r"model\.conditional"):
+        run(load_config(config_file, ["model.conditional=false"]), quiet)
+
+
+def test_a_non_finite_loss_in_a_worker_stops_the_job_by_its_own_error(
+    config_file: Path, quiet: Progress
+) -> None:
+    with pytest.raises(DivergenceError, match="step 0"):
+        run(load_config(config_file, ["train.gamma=1e38", "train.max_failures=0"]), quiet)
+
+
+def test_gpus_that_are_not_there_are_named(config_file: Path, quiet: Progress) -> None:
+    with pytest.raises(ConfigError, match=r"train\.device=gpu needs 2 GPU"):
+        run(load_config(config_file, ["train.device=gpu"]), quiet)
+
+
+def test_an_augmentation_is_applied_to_committed_images_and_recorded(
+    config_file: Path, quiet: Progress, tmp_path: Path
+) -> None:
+    import albumentations
+
+    albumentations.save(albumentations.InvertImg(p=1.0), tmp_path / "invert.yaml", data_format="yaml")
+    plain = run(load_config(config_file), quiet)
+    inverted = run(
+        load_config(
+            config_file,
+            [f"output.augmentation={tmp_path / 'invert.yaml'}", "output.on_existing=replace"],
+        ),
+        quiet,
+    )
+
+    assert inverted.version == 2
+    before = {key[1:]: pixels for key, pixels in pixels_by_place(plain.uri, version=1).items()}
+    after = {key[1:]: pixels for key, pixels in pixels_by_place(inverted.uri, version=2).items()}
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(255 - before[key], after[key]) for key in before)
+    assert "InvertImg" in str(open_dataset(inverted.uri).runs[0].plan.augmentation)
+
+
+def pixels_by_id(uri: str) -> dict[str, bytes]:
+    """Decoded pixels of every committed sample."""
+    return {key[0]: pixels.tobytes() for key, pixels in pixels_by_place(uri).items()}
+
+
+def pixels_by_place(uri: str, version: int | None = None) -> dict[tuple[str, int, int], np.ndarray]:
+    """Decoded pixels by (sample id, label, index in the class)."""
+    dataset = open_dataset(uri, version)
+    shape = dataset.runs[0].plan.plan.image
+    return {
+        (row["sample_id"], row["label"], row["sample_index"]): decode_sample(
+            row["image"]["bytes"], shape, row["sample_id"]
+        )
+        for table in dataset.tables()
+        for row in table.to_pylist()
+    }

@@ -1,0 +1,95 @@
+"""The dataset card: front matter that Hugging Face takes, and an honest text."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+import yaml
+
+from augment.objects import open_store
+from augment.report import card
+from augment.report.card import dataset_card
+from augment.store.reading import open_dataset
+from augment.types import ClassTarget
+from tests.store.helpers import commit, tiny_run
+
+
+def committed(classes: tuple[ClassTarget, ...] | None = None, runs: int = 1) -> str:
+    store = open_store(f"memory://{uuid.uuid4().hex}")
+    for seed in range(runs):
+        run = tiny_run(seed=seed) if classes is None else tiny_run(seed=seed, classes=classes)
+        commit(store, run, "append")
+    return dataset_card(open_dataset(store.uri))
+
+
+def front_matter(text: str) -> dict[str, object]:
+    _, front, _ = text.split("---\n", 2)
+    loaded: dict[str, object] = yaml.safe_load(front)
+    return loaded
+
+
+def test_the_front_matter_lists_exactly_the_committed_files() -> None:
+    store = open_store(f"memory://{uuid.uuid4().hex}")
+    commit(store, tiny_run())
+    dataset = open_dataset(store.uri)
+    front = front_matter(dataset_card(dataset))
+    expected = [shard.key for shard in dataset.shards]
+    assert front["configs"] == [
+        {"config_name": "default", "data_files": [{"split": "train", "path": expected}]}
+    ]
+    assert "synthetic" in str(front["tags"])
+    assert front["annotations_creators"] == ["machine-generated"]
+    assert front["source_datasets"] == ["extended"]
+    assert front["size_categories"] == ["n<1K"]
+
+
+def test_many_files_are_named_by_folder_and_the_text_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card, "MAX_LISTED_FILES", 2)
+    text = committed(runs=2)
+    run_ids = [tiny_run(seed=seed).run_id for seed in range(2)]
+    assert front_matter(text)["configs"] == [
+        {
+            "config_name": "default",
+            "data_files": [{"split": "train", "path": [f"data/{run_id}/*.parquet" for run_id in run_ids]}],
+        }
+    ]
+    assert "Only the files that the manifests list" in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "category"),
+    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (10**6, "1M<n<10M"), (10**13, "n>1T")],
+)
+def test_sizes_fall_into_hugging_faces_categories(rows: int, category: str) -> None:
+    assert card._size_category(rows) == category
+
+
+def test_the_text_says_what_is_synthetic_and_from_what() -> None:
+    text = committed()
+    run = tiny_run(seed=0)
+    assert "| 1 | dog \\| wild | 2 | 7 | 9 |" in text
+    assert "| 0 | cat | 9 | 0 | 9 |" in text
+    assert run.run_id in text
+    assert run.generator_sha256 in text
+    assert "trainedAlgorithmicMedia" in text
+    assert "real images are not\nincluded" in text
+
+
+def test_a_class_name_cannot_break_the_page() -> None:
+    name = "<script>\n---\n| x | [a](http://b)"
+    text = committed((ClassTarget(label=0, name=name, real=1, target=3),))
+    assert "<script>" not in text
+    assert text.count("\n---\n") == 1
+    assert front_matter(text)["pretty_name"]
+
+
+def test_the_same_version_gives_the_same_card_without_a_trace_of_the_machine(tmp_path: Path) -> None:
+    cards = []
+    for folder in ("one", "two"):
+        store = open_store(str(tmp_path / folder))
+        commit(store, tiny_run())
+        cards.append(dataset_card(open_dataset(store.uri)))
+    assert cards[0] == cards[1]
+    assert str(tmp_path) not in cards[0]
