@@ -177,7 +177,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check that a dataset holds exactly what its manifests say."""
-    from augment.store.reading import verify as verify_dataset
+    from augment.store.verification import verify as verify_dataset
 
     report = verify_dataset(uri, version, deep=deep)
     if as_json:

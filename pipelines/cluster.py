@@ -75,6 +75,8 @@ def _describe_cluster(scratch: str) -> Cluster:
 def _connect(address: str | None, config: RayConfig) -> None:
     try:
         if address in (None, "local"):
+            # Ray's C++ core writes to this terminal what no user can act on.
+            os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
             store_bytes = None if config.object_store_gb is None else int(config.object_store_gb * 1e9)
             ray.init(
                 address="local",

@@ -168,9 +168,7 @@ def _opened(data: bytes, limits: ImageLimits) -> ImageFile.ImageFile:
     if plugin is WebPImagePlugin.WebPImageFile and int.from_bytes(data[4:8], "little") + 8 > len(data):
         raise BadImageError("is truncated")
     if plugin is JpegImagePlugin.JpegImageFile and (scans := data.count(_JPEG_SCAN)) > _MAX_JPEG_SCANS:
-        raise BadImageError(
-            f"has {scans} JPEG scans, above {_MAX_JPEG_SCANS}: it would take too long to decode"
-        )
+        raise BadImageError(f"has {scans} JPEG scans, above {_MAX_JPEG_SCANS}: too slow to decode")
     try:
         return plugin(io.BytesIO(data))
     except _BOMB_ERRORS as error:

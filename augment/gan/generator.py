@@ -26,6 +26,7 @@ from torch import nn
 from augment.errors import ConfigError, IntegrityError
 from augment.gan.config import ModelConfig
 from augment.gan.networks import build_generator
+from augment.gan.networks.layers import channels_last
 from augment.gan.state import TrainState
 from augment.seeds import normals, stream_id
 from augment.types import AugmentPlan, ClassInfo, ImageShape, Record, SampleBlock, ShardSpec, sha256_hex
@@ -162,7 +163,7 @@ def frozen_generator(
         network.load_state_dict(load(data))
     except (SafetensorError, RuntimeError) as error:
         raise IntegrityError(f"the generator's weights do not fit its header: {error}") from error
-    network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+    channels_last(network).eval().requires_grad_(False).to(device)
     # TensorFloat-32 would round the weights to 10 bits, and timing trials would pick kernels by chance.
     with torch.backends.cudnn.flags(allow_tf32=False, benchmark=False, deterministic=True):
         yield FrozenGenerator(info, network, device, batch_size)

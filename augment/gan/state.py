@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from augment.gan.networks import build_discriminator, build_generator
+from augment.gan.networks.layers import channels_last
 from augment.gan.spec import TrainingSpec
 
 __all__ = ["TrainState", "new_state", "resolve_precision"]
@@ -38,17 +39,14 @@ class TrainState:
 def new_state(spec: TrainingSpec, device: torch.device) -> TrainState:
     """The state before the first step: initial weights from the spec's seed, on `device`.
 
-    Weights lie channels-last, which is how oneDNN and cuDNN compute convolutions without copying; Adam's
-    moments, made from them, lie alike.
+    Weights lie channels-last, and Adam's moments, which are made from them, lie alike.
     """
     classes = len(spec.classes)
     networks = (
         build_generator(spec.model, spec.image, classes, seed=spec.seed),
         build_discriminator(spec.model, spec.image, classes, seed=spec.seed),
     )
-    generator, discriminator = (
-        network.to(device).to(memory_format=torch.channels_last) for network in networks
-    )
+    generator, discriminator = (channels_last(network).to(device) for network in networks)
     return TrainState(
         spec=spec,
         step=0,

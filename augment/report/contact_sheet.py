@@ -134,7 +134,9 @@ def _paste_tiles(
 ) -> None:
     for column, pixels_HWC in enumerate(images_BHWC):
         tile = _tile(pixels_HWC, layout.tile)
-        sheet.paste(tile, (left + column * (layout.tile + _GAP), top + (layout.row_height - tile.height) // 2))
+        sheet.paste(
+            tile, (left + column * (layout.tile + _GAP), top + (layout.row_height - tile.height) // 2)
+        )
 
 
 def _tile(pixels_HWC: npt.NDArray[np.uint8], tile: int) -> Image.Image:

@@ -140,7 +140,10 @@ class Dataset:
 
     def counts(self) -> dict[str, int]:
         """Committed rows by class name, in the order of labels."""
-        return {row.name: row.synthetic for row in self.balance()}
+        rows: dict[str, int] = {}
+        for row in self.balance():  # two labels may share a name
+            rows[row.name] = rows.get(row.name, 0) + row.synthetic
+        return rows
 
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The shards one by one, each checked against its digest; all columns unless named."""

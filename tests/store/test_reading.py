@@ -132,7 +132,7 @@ def test_a_missing_shard_is_an_error_never_a_skip(store_uri: str) -> None:
     with pytest.raises(IntegrityError, match=f"{dataset.shards[1].key} is missing"):
         dataset.to_pandas()
     with pytest.raises(IntegrityError, match=f"{dataset.shards[1].key} is missing"):
-        list(dataset.to_torch())
+        dataset.to_torch()[4]
 
 
 def test_a_shard_with_other_bytes_is_an_error(store: ObjectStore) -> None:

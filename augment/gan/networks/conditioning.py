@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from augment.gan.config import ModelConfig
-from augment.gan.networks.layers import linear
 
 __all__ = ["LatentInput", "ProjectionHead"]
 
@@ -39,16 +38,17 @@ class ProjectionHead(nn.Module):
 
     def __init__(self, features: int, classes: int, *, conditional: bool) -> None:
         super().__init__()
-        self.psi = linear(features, 1, gain=1.0)
+        scale = 1.0 / math.sqrt(features)  # unit features give unit logits
+        self.psi = nn.Parameter(scale * torch.randn(features))
+        self.bias = nn.Parameter(torch.zeros(()))
         self.class_direction = nn.Embedding(classes, features) if conditional else None
         if self.class_direction is not None:
-            nn.init.normal_(self.class_direction.weight, 0.0, 1.0 / math.sqrt(features))
+            nn.init.normal_(self.class_direction.weight, 0.0, scale)
 
     def forward(self, phi_BF: Tensor, class_B: Tensor) -> Tensor:
         """Logits [B] in float32: the losses take their differences, which bf16 would round away."""
         with torch.autocast(phi_BF.device.type, enabled=False):
-            phi_BF = phi_BF.float()
-            logits_B: Tensor = self.psi(phi_BF).squeeze(1)
+            direction: Tensor = self.psi
             if self.class_direction is not None:
-                logits_B = logits_B + (self.class_direction(class_B) * phi_BF).sum(1)
-            return logits_B
+                direction = direction + self.class_direction(class_B)
+            return (phi_BF.float() * direction).sum(1) + self.bias

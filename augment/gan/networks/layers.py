@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from augment.errors import ConfigError
 from augment.gan.config import ModelConfig
 
-__all__ = ["Activation", "Pyramid", "conv", "down_conv", "linear", "up_conv", "upsample"]
+__all__ = ["Activation", "Pyramid", "channels_last", "conv", "down_conv", "linear", "up_conv", "upsample"]
 
 _SLOPE = 0.2
 _HE_GAIN = math.sqrt(2 / (1 + _SLOPE**2))  # keeps the variance through a leaky ReLU (He et al. 2015, eq. 15)
@@ -54,6 +54,19 @@ def up_conv(inputs: int, outputs: int, *, gain: float = _HE_GAIN) -> nn.ConvTran
     layer = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
     _initialise(layer, fan_in=inputs * 4, gain=gain)  # 2×2 of the 4×4 taps meet in each output pixel
     return layer
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """Let the convolutions' weights lie channels-last, as oneDNN and cuDNN compute without copying.
+
+    Not those of a discriminator's look at gray images: one channel is the same bytes either way, but a
+    double backward pass gives it plain strides, and DDP warns where a gradient's are not its weight's.
+    """
+    for layer in network.modules():
+        gray_input = isinstance(layer, nn.Conv2d) and layer.in_channels == 1
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and not gray_input:
+            layer.to(memory_format=torch.channels_last)
+    return network
 
 
 def upsample(x_BCHW: Tensor) -> Tensor:

@@ -1,0 +1,151 @@
+"""Class folders: what is an item of which class, and what is bad, on a local disk, in memory and on S3."""
+
+from __future__ import annotations
+
+import pickle
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from augment.data.config import SourceConfig
+from augment.data.folder import FolderSource
+from augment.errors import InputError
+from augment.objects import ObjectNotFoundError, open_store
+from augment.types import BadImage, ClassInfo
+from tests.data.factory import class_folders, encoded, picture, write_files
+
+FILES = class_folders({"zebra": 2, "ape": 3})
+
+
+def source_at(uri: str, **config: object) -> FolderSource:
+    return FolderSource(SourceConfig.model_validate({"uri": uri, **config}))
+
+
+def fill(uri: str, files: dict[str, bytes]) -> str:
+    store = open_store(uri)
+    for key, data in files.items():
+        store.put(key, data)
+    return uri
+
+
+def test_classes_are_the_first_level_folders_in_sorted_order(tmp_path: Path) -> None:
+    listing = source_at(write_files(tmp_path, FILES)).listing()
+    assert listing.classes == (ClassInfo(label=0, name="ape"), ClassInfo(label=1, name="zebra"))
+    assert listing.labels_B.tolist() == [0, 0, 0, 1, 1]
+    assert listing.labels_B.dtype == np.int32
+    assert listing.bad == ()
+
+
+def test_items_are_read_in_the_order_of_their_keys_with_their_own_bytes(tmp_path: Path) -> None:
+    source = source_at(write_files(tmp_path, FILES))
+    items = [item for chunk in source.chunks() for item in source.read(chunk)]
+    assert [item.item_index for item in items] == [0, 1, 2, 3, 4]
+    assert [item.name for item in items] == sorted(FILES) == list(source.names())
+    assert all(item.data == FILES[item.name] for item in items)
+
+
+def test_deeper_folders_belong_to_their_first_level_class(tmp_path: Path) -> None:
+    source = source_at(write_files(tmp_path, {"ape/a/b/1.png": b"x", "ape/2.PNG": b"x"}))
+    assert source.listing().labels_B.tolist() == [0, 0]
+
+
+def test_hidden_files_and_folders_do_not_exist(tmp_path: Path) -> None:
+    hidden = {".git/1.png": b"x", "ape/.DS_Store": b"x", "ape/.cache/1.png": b"x", ".hidden.png": b"x"}
+    listing = source_at(write_files(tmp_path, {**FILES, **hidden})).listing()
+    assert [info.name for info in listing.classes] == ["ape", "zebra"]
+    assert listing.bad == ()
+
+
+def test_what_cannot_be_an_item_is_bad_by_name_and_is_not_read(tmp_path: Path) -> None:
+    odd = {
+        "ape/notes.txt": b"x",
+        "ape/empty.png": b"",
+        "ape/README": b"x",
+        "stray.png": b"x",
+        "zebra/big.png": bytes(2_000),
+    }
+    listing = source_at(write_files(tmp_path, {**FILES, **odd}), max_image_mb=0.0019).listing()
+    assert set(listing.bad) == {
+        BadImage(name="ape/README", reason="is no image by its name (no suffix)"),
+        BadImage(name="ape/empty.png", reason="is empty (0 bytes)"),
+        BadImage(name="ape/notes.txt", reason="is no image by its suffix '.txt'"),
+        BadImage(name="stray.png", reason="lies in no class folder"),
+        BadImage(name="zebra/big.png", reason="has 0.002 MB, above source.max_image_mb=0.0019"),
+    }
+    assert len(listing.labels_B) == len(FILES)
+
+
+def test_a_missing_folder_is_an_input_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"nothing lies at {tmp_path}/nowhere"):
+        source_at(f"{tmp_path}/nowhere").listing()
+
+
+def test_a_folder_without_class_folders_says_what_was_expected(tmp_path: Path) -> None:
+    write_files(tmp_path, {"a.png": b"x"})
+    with pytest.raises(InputError, match=r"no class folders.*<class>/<image>\.png.*found a\.png"):
+        source_at(str(tmp_path)).listing()
+
+
+def test_a_class_folder_without_an_image_is_an_input_error_that_names_it(tmp_path: Path) -> None:
+    write_files(tmp_path, FILES)
+    (tmp_path / "bear").mkdir()
+    with pytest.raises(InputError, match=f"class folder {tmp_path}/bear holds no usable image"):
+        source_at(str(tmp_path)).listing()
+
+
+def test_a_class_folder_with_bad_files_only_says_why(tmp_path: Path) -> None:
+    write_files(tmp_path, {**FILES, "bear/1.png": b""})
+    with pytest.raises(InputError, match=r"bear holds no usable image: bear/1\.png is empty"):
+        source_at(str(tmp_path)).listing()
+
+
+def test_chunks_hold_at_most_512_files_and_leave_no_gap() -> None:
+    uri = fill(f"memory://{uuid.uuid4().hex}", {f"ape/{index:04d}.png": b"x" for index in range(1_200)})
+    chunks = source_at(uri).chunks()
+    assert [chunk.count for chunk in chunks] == [512, 512, 176]
+    assert [chunk.first_index for chunk in chunks] == [0, 512, 1_024]
+
+
+def test_chunks_of_large_files_hold_at_most_64_megabytes() -> None:
+    uri = fill(f"memory://{uuid.uuid4().hex}", {f"ape/{index}.png": bytes(30_000_000) for index in range(5)})
+    assert [chunk.count for chunk in source_at(uri).chunks()] == [2, 2, 1]
+
+
+def test_the_fingerprint_follows_names_sizes_and_classes_and_not_the_place(tmp_path: Path) -> None:
+    here = source_at(write_files(tmp_path / "here", FILES)).listing().fingerprint
+    there = source_at(fill(f"memory://{uuid.uuid4().hex}/deep/prefix", FILES)).listing().fingerprint
+    assert here == there
+    renamed = {key.replace("ape", "gorilla"): data for key, data in FILES.items()}
+    grown = {**FILES, "ape/000.png": encoded(picture(size=(32, 32)))}
+    fewer = dict(list(FILES.items())[1:])
+    others = [
+        source_at(write_files(tmp_path / str(index), files)).listing().fingerprint
+        for index, files in enumerate((renamed, grown, fewer))
+    ]
+    assert len({here, *others}) == 4
+
+
+def test_a_source_and_its_chunks_pickle_small_and_read_elsewhere(tmp_path: Path) -> None:
+    source = source_at(write_files(tmp_path, FILES))
+    chunk = source.chunks()[0]
+    assert len(pickle.dumps(source)) < 2_000
+    elsewhere, task = pickle.loads(pickle.dumps((source, chunk)))
+    assert list(elsewhere.read(task)) == list(source.read(chunk))
+
+
+def test_a_file_that_went_away_since_the_listing_is_named(tmp_path: Path) -> None:
+    source = source_at(write_files(tmp_path, FILES))
+    chunks = source.chunks()
+    (tmp_path / "ape/001.png").unlink()
+    with pytest.raises(ObjectNotFoundError, match=r"ape/001\.png"):
+        list(source.read(chunks[0]))
+
+
+def test_a_folder_on_s3_gives_the_same_listing_and_bytes_as_a_local_one(tmp_path: Path, s3_uri: str) -> None:
+    remote, local = source_at(fill(s3_uri, FILES)), source_at(write_files(tmp_path, FILES))
+    assert remote.listing().fingerprint == local.listing().fingerprint
+    assert remote.listing().classes == local.listing().classes
+    (chunk,) = remote.chunks()
+    assert list(remote.read(chunk)) == list(local.read(chunk))

@@ -1,0 +1,74 @@
+"""How a URI and `format: auto` become a source, and what that costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from augment.data.config import SourceConfig
+from augment.data.folder import FolderSource
+from augment.data.parquet import ParquetSource
+from augment.data.sources import SOURCE_FORMATS, open_source
+from augment.errors import ConfigError, InputError
+from tests.data.factory import class_folders, write_files, write_parquet
+
+
+def test_auto_takes_images_for_class_folders(tmp_path: Path) -> None:
+    source = open_source(SourceConfig(uri=write_files(tmp_path, class_folders({"a": 2, "b": 1}))))
+    assert isinstance(source, FolderSource)
+    assert source.config.format == "folder"
+    assert source.listing().labels_B.tolist() == [0, 0, 1]
+
+
+def test_auto_takes_parquet_files_for_parquet(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "set" / "a.parquet", pa.array([0, 1]))
+    (tmp_path / "set" / "README.md").write_text("a card")
+    for uri in (path, str(tmp_path / "set")):
+        source = open_source(SourceConfig(uri=uri))
+        assert isinstance(source, ParquetSource)
+        assert source.listing().labels_B.tolist() == [0, 1]
+
+
+def test_auto_refuses_to_choose_between_parquet_and_images(tmp_path: Path) -> None:
+    write_files(tmp_path, class_folders({"a": 1}))
+    write_parquet(tmp_path / "a.parquet", pa.array([0]))
+    with pytest.raises(ConfigError, match=r"Parquet files and images; set source\.format"):
+        open_source(SourceConfig(uri=str(tmp_path)))
+    assert isinstance(open_source(SourceConfig(uri=str(tmp_path), format="parquet")), ParquetSource)
+
+
+def test_a_place_with_nothing_is_an_input_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"nothing lies at {tmp_path}/nowhere"):
+        open_source(SourceConfig(uri=f"{tmp_path}/nowhere"))
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match="is a file, not a folder"):
+        open_source(SourceConfig(uri=f"{tmp_path}/notes.txt"))
+
+
+def test_every_format_of_the_config_has_a_source() -> None:
+    assert {"auto", *SOURCE_FORMATS} == set(SourceConfig.model_fields["format"].annotation.__args__)
+
+
+@pytest.mark.parametrize("kind", ["folder", "parquet"])
+def test_a_census_of_labels_imports_neither_torch_nor_ray_nor_albumentations(
+    tmp_path: Path, kind: str
+) -> None:
+    if kind == "folder":
+        write_files(tmp_path, class_folders({"a": 2, "b": 1}))
+    else:
+        write_parquet(tmp_path / "a.parquet", pa.array([0, 1, 0]))
+    script = (
+        "import sys\n"
+        "from augment.data.census import take_census\n"
+        "from augment.data.config import ImageConfig, SourceConfig\n"
+        "from augment.data.sources import open_source\n"
+        f"census = take_census(open_source(SourceConfig(uri={str(tmp_path)!r})), image=ImageConfig())\n"
+        "assert census.counts.counts == (2, 1), census\n"
+        "heavy = {'torch', 'ray', 'albumentations', 'cv2'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
