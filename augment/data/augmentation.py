@@ -49,14 +49,13 @@ class Augmentation:
             raise ConfigError(f"{_FIELD} cannot be applied to {_described(pixels_HWC)}: {error}") from error
         if not isinstance(result, np.ndarray):
             raise ConfigError(f"{_FIELD} turns images into {type(result).__name__}; leave that transform out")
-        if result.ndim == 2:
-            result = result[:, :, np.newaxis]
-        if result.shape != pixels_HWC.shape or result.dtype != np.uint8:
+        augmented_HWC: npt.NDArray[np.uint8] = result[:, :, np.newaxis] if result.ndim == 2 else result
+        if augmented_HWC.shape != pixels_HWC.shape or augmented_HWC.dtype != np.uint8:
             raise ConfigError(
-                f"{_FIELD} turns {_described(pixels_HWC)} into {_described(result)}; "
+                f"{_FIELD} turns {_described(pixels_HWC)} into {_described(augmented_HWC)}; "
                 "its transforms must keep an image's shape and type"
             )
-        return result
+        return augmented_HWC
 
 
 def load_augmentation(spec: dict[str, Any], shape: ImageShape | None = None) -> Augmentation:
@@ -130,7 +129,7 @@ def _built(spec: dict[str, Any]) -> Any:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            pipeline = albumentations.from_dict(spec)
+            pipeline: Any = albumentations.from_dict(spec)
             if not isinstance(pipeline, albumentations.Compose):
                 pipeline = albumentations.Compose([pipeline])
             pipeline.strict = True  # an unknown argument is an error, not a warning

@@ -180,11 +180,10 @@ class ParquetSource:
                 bad.append(scanned)
                 continue
             files.append(scanned)
-            first = files[0]
-            if scanned.columns != first.columns:
+            if difference := scanned.columns.difference(files[0].columns):
                 raise SchemaError(
-                    f"{self._uri_of(file.key)} differs from {first.file.key} in its image or label column "
-                    f"or in its class names: {scanned.columns} here, {first.columns} there"
+                    f"{self._uri_of(file.key)} differs from {files[0].file.key} in {difference}; "
+                    "the files of one source must have one schema"
                 )
         if not files:
             raise InputError(f"nothing at {self.config.uri} can be read: {bad[0].name} {bad[0].reason}")

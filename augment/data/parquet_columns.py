@@ -51,6 +51,17 @@ class Columns:
         """Whether images carry a name of their own."""
         return _has_paths(self.image_type)
 
+    def difference(self, other: "Columns") -> str:
+        """What sets this apart from `other`, for a message; '' if nothing does."""
+        for what, here, there in (
+            ("image column", self.image_type, other.image_type),
+            ("label column", self.label_type, other.label_type),
+            ("class names", self.class_names, other.class_names),
+        ):
+            if here != there:
+                return f"its {what}: {here} here, {there} there"
+        return ""
+
 
 @dataclass(frozen=True)
 class EncodedLabels:

@@ -120,7 +120,7 @@ def test_a_pipeline_that_cannot_be_built_is_a_config_error(wrong: dict[str, Any]
         (step("Resize", height=8, width=9), r"turns an image of shape 28×28×1 \(uint8\) into .* 8×9×1"),
         (step("Normalize"), "28×28×1 .float32.; its transforms must keep"),
         (step("ChannelDropout"), "cannot be applied to an image of shape 28×28×1"),
-        (step("FDA"), "cannot be applied .* fda_metadata"),
+        (step("FDA"), "cannot be applied .*fda_metadata"),
     ],
 )
 def test_a_pipeline_that_does_not_fit_the_images_is_a_config_error_at_once(
