@@ -49,7 +49,7 @@ def training_spec(config: Config, source: SourceRecord) -> TrainingSpec:
 def pin_training(folder: ModelFolder, spec: TrainingSpec) -> None:
     """Claim the model's name for `spec`; ConfigError with the differences where it means another training."""
     stored = TrainingSpec.model_validate_json(folder.pin_training(spec.to_json()))
-    if differences := stored.differences(spec):
+    if differences := spec.differences(stored):
         raise ConfigError(
             f"{folder.store.uri_of(folder.root)} was begun with another configuration:\n  "
             + "\n  ".join(differences)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from augment.config import Config, load_config
 from augment.objects import ObjectStore
 from pipelines.progress import Progress
+from pipelines.run import RunResult, run
 from tests.servers import SeaweedServer
 
 COUNTS = {"bars": 24, "dots": 9, "rings": 6}
@@ -27,6 +29,14 @@ train: {{steps: 4, batch_size: 8, workers: 2, snapshot_every: 2, log_every: 1, p
 generate: {{batch_size: 8}}
 output: {{uri: "{output}", shard_rows: 10}}
 """
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job that was run: its config file and what came of it."""
+
+    config_file: Path
+    result: RunResult
 
 
 @pytest.fixture(scope="session")
@@ -65,11 +75,19 @@ def pictures() -> dict[str, bytes]:
 @pytest.fixture
 def source_folder(pictures: dict[str, bytes], tmp_path: Path) -> Path:
     """Those pictures as a folder of class folders."""
-    root = tmp_path / "train"
-    for name, data in pictures.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(data)
-    return root
+    return write_folder(pictures, tmp_path / "train")
+
+
+@pytest.fixture(scope="session")
+def finished(
+    ray_and_s3: SeaweedServer, pictures: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
+) -> Finished:
+    """The small job, run once; tests that change its dataset copy it first."""
+    root = tmp_path_factory.mktemp("finished")
+    write_folder(pictures, root / "train")
+    path = root / "job.yaml"
+    path.write_text(SMALL_JOB.format(source=root / "train", output=root / "out"))
+    return Finished(path, run(load_config(path), Progress("none")))
 
 
 @pytest.fixture
@@ -90,6 +108,14 @@ def config(config_file: Path) -> Config:
 def quiet() -> Progress:
     """Progress that prints nothing."""
     return Progress("none", quiet=True)
+
+
+def write_folder(pictures: dict[str, bytes], root: Path) -> Path:
+    """Files by relative path below `root`."""
+    for name, data in pictures.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,15 @@ from augment.store.decoding import decode_sample
 from augment.store.verification import verify
 from pipelines.progress import Progress
 from pipelines.run import generate, run, train
-from tests.pipelines.conftest import COUNTS, SMALL_JOB, keys
-from tests.servers import SeaweedServer
+from tests.pipelines.conftest import COUNTS, SMALL_JOB, Finished, keys
 
 pytestmark = pytest.mark.usefixtures("ray_and_s3")
 
 PLANNED = {"bars": 0, "dots": 15, "rings": 18}
 
 
-def test_the_whole_job_commits_exactly_the_planned_samples(config: Config, quiet: Progress) -> None:
-    result = run(config, quiet)
+def test_the_whole_job_commits_exactly_the_planned_samples(finished: Finished) -> None:
+    result = finished.result
 
     assert result.rows == PLANNED
     dataset = open_dataset(result.uri)
@@ -36,13 +36,11 @@ def test_the_whole_job_commits_exactly_the_planned_samples(config: Config, quiet
     assert report.rows == 33
 
 
-def test_a_run_leaves_a_picture_curves_grids_and_two_snapshots(config: Config, quiet: Progress) -> None:
-    result = run(config, quiet)
-
-    assert result.contact_sheet is not None
-    with Image.open(result.contact_sheet) as picture:
+def test_a_run_leaves_a_picture_curves_grids_and_two_snapshots(finished: Finished) -> None:
+    assert finished.result.contact_sheet is not None
+    with Image.open(finished.result.contact_sheet) as picture:
         assert min(picture.size) > 100
-    names = keys(open_store(result.uri), "_models/small/")
+    names = keys(open_store(finished.result.uri), "_models/small/")
     assert sum(name.endswith("snapshot.json") for name in names) == 2
     assert [name for name in names if "/grids/" in name] == [
         "_models/small/grids/0000000002.png",
@@ -51,8 +49,24 @@ def test_a_run_leaves_a_picture_curves_grids_and_two_snapshots(config: Config, q
     assert any("/tensorboard/events.out.tfevents" in name for name in names)
 
 
-def test_the_same_job_on_s3_gives_the_same_ids_and_pixels(
-    config: Config, quiet: Progress, tmp_path: Path, pictures: dict[str, bytes], ray_and_s3: SeaweedServer
+def test_ray_reads_the_committed_rows(finished: Finished) -> None:
+    rows = open_dataset(finished.result.uri).to_ray()
+
+    assert rows.count() == 33
+    assert {"image", "label", "sample_id"} <= set(rows.schema().names)
+
+
+def test_running_again_makes_nothing_new(finished: Finished, quiet: Progress) -> None:
+    before = keys(open_store(finished.result.uri))
+
+    again = run(load_config(finished.config_file), quiet)
+
+    assert (again.run_id, again.version) == (finished.result.run_id, finished.result.version)
+    assert keys(open_store(finished.result.uri)) == before
+
+
+def test_the_same_job_on_s3_in_halves_gives_the_same_ids_and_pixels(
+    finished: Finished, quiet: Progress, tmp_path: Path, pictures: dict[str, bytes]
 ) -> None:
     source = open_store(f"s3://jobs/{tmp_path.name}/train")
     for name, data in pictures.items():
@@ -60,34 +74,13 @@ def test_the_same_job_on_s3_gives_the_same_ids_and_pixels(
     on_s3 = tmp_path / "s3.yaml"
     on_s3.write_text(SMALL_JOB.format(source=source.uri, output=f"s3://jobs/{tmp_path.name}/augmented"))
 
-    local, remote = run(config, quiet), run(load_config(on_s3), quiet)
+    train(load_config(on_s3), quiet)
+    remote = generate(load_config(on_s3), quiet)
 
-    assert pixels_by_id(remote.uri) == pixels_by_id(local.uri)
+    assert remote.run_id == finished.result.run_id
+    assert pixels_by_id(remote.uri) == pixels_by_id(finished.result.uri)
     assert len(pixels_by_id(remote.uri)) == 33
     assert verify(remote.uri, deep=True).ok
-
-
-def test_running_again_makes_nothing_new(config: Config, quiet: Progress) -> None:
-    first = run(config, quiet)
-    before = keys(open_store(first.uri))
-
-    again = run(config, quiet)
-
-    assert (again.run_id, again.version) == (first.run_id, first.version)
-    assert keys(open_store(first.uri)) == before
-
-
-def test_train_then_generate_is_the_same_run(config: Config, quiet: Progress, tmp_path: Path) -> None:
-    whole = run(config, quiet)
-    apart = config.model_copy(
-        update={"output": config.output.model_copy(update={"uri": str(tmp_path / "apart")})}
-    )
-
-    train(apart, quiet)
-    result = generate(apart, quiet)
-
-    assert result.run_id == whole.run_id
-    assert pixels_by_id(result.uri) == pixels_by_id(whole.uri)
 
 
 def test_generate_without_a_model_says_what_to_run(config: Config, quiet: Progress) -> None:
@@ -96,21 +89,21 @@ def test_generate_without_a_model_says_what_to_run(config: Config, quiet: Progre
 
 
 def test_another_config_under_the_same_name_is_refused_with_what_differs(
-    config_file: Path, quiet: Progress
+    finished: Finished, quiet: Progress
 ) -> None:
-    train(load_config(config_file), quiet)
-
     with pytest.raises(ConfigError, match=r"train\.gamma: 0\.4 there, 0\.7 here"):
-        train(load_config(config_file, ["train.gamma=0.7"]), quiet)
+        train(load_config(finished.config_file, ["train.gamma=0.7"]), quiet)
 
 
-def test_another_run_into_the_same_dataset_is_refused_unless_told(config_file: Path, quiet: Progress) -> None:
-    run(load_config(config_file), quiet)
-    other = ["name=other", "seed=1"]
+def test_another_run_into_the_same_dataset_is_refused_unless_told(
+    finished: Finished, quiet: Progress, tmp_path: Path
+) -> None:
+    shutil.copytree(finished.result.uri, tmp_path / "copy")
+    other = [f"output.uri={tmp_path / 'copy'}", "output.image_format=webp"]
 
     with pytest.raises(ConfigError, match=r"output\.on_existing"):
-        run(load_config(config_file, other), quiet)
-    appended = run(load_config(config_file, [*other, "output.on_existing=append"]), quiet)
+        run(load_config(finished.config_file, other), quiet)
+    appended = run(load_config(finished.config_file, [*other, "output.on_existing=append"]), quiet)
 
     assert appended.version == 2
     assert open_dataset(appended.uri).rows == 66
@@ -162,22 +155,27 @@ def test_gpus_that_are_not_there_are_named(config_file: Path, quiet: Progress) -
 
 
 def test_an_augmentation_is_applied_to_committed_images_and_recorded(
-    config_file: Path, quiet: Progress, tmp_path: Path
+    finished: Finished, quiet: Progress, tmp_path: Path
 ) -> None:
     import albumentations
 
+    shutil.copytree(finished.result.uri, tmp_path / "copy")
     albumentations.save(albumentations.InvertImg(p=1.0), tmp_path / "invert.yaml", data_format="yaml")
-    plain = run(load_config(config_file), quiet)
+
     inverted = run(
         load_config(
-            config_file,
-            [f"output.augmentation={tmp_path / 'invert.yaml'}", "output.on_existing=replace"],
+            finished.config_file,
+            [
+                f"output.uri={tmp_path / 'copy'}",
+                f"output.augmentation={tmp_path / 'invert.yaml'}",
+                "output.on_existing=replace",
+            ],
         ),
         quiet,
     )
 
     assert inverted.version == 2
-    before = {key[1:]: pixels for key, pixels in pixels_by_place(plain.uri, version=1).items()}
+    before = {key[1:]: pixels for key, pixels in pixels_by_place(inverted.uri, version=1).items()}
     after = {key[1:]: pixels for key, pixels in pixels_by_place(inverted.uri, version=2).items()}
     assert before.keys() == after.keys()
     assert all(np.array_equal(255 - before[key], after[key]) for key in before)
