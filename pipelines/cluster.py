@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-# Read by Ray when it is imported: reports are registered at this pace, and nothing is phoned home.
+# Read by Ray when it starts: reports are registered at this pace, and nothing is phoned home.
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ core writes to the user's terminal
 
 import ray
 from ray.data import DataContext
@@ -75,8 +76,6 @@ def _describe_cluster(scratch: str) -> Cluster:
 def _connect(address: str | None, config: RayConfig) -> None:
     try:
         if address in (None, "local"):
-            # Ray's C++ core writes to this terminal what no user can act on.
-            os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
             store_bytes = None if config.object_store_gb is None else int(config.object_store_gb * 1e9)
             ray.init(
                 address="local",
