@@ -1,14 +1,16 @@
 # make demo [DEMO_OUT=dir]   the whole job on real images, in a few minutes
 # make test                  the tests (a real S3 server, real Ray)
 # make check                 lint, types, the import rule, the README's generated parts
+# make bench SUITE=gan|speed|store [BENCH_OUT=dir]   a table of medians, and JSON beside it
 # Each makes the .venv it needs with pip, and does not redo it while nothing changed.
 
 PYTHON   ?= python3
 VENV     ?= .venv
 DEMO_OUT ?= augment-demo
+BENCH_OUT ?= bench
 BIN      := $(VENV)/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test check bench format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -23,6 +25,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m augment.config_reference --check README.md
+
+bench: $(VENV)/.installed-dev
+	@$(BIN)/python -m tests.benchmarks --out "$(BENCH_OUT)" $(BENCH_ARGS) -- "$(SUITE)"
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

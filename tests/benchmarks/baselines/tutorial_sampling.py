@@ -1,0 +1,27 @@
+"""Sampling as a tutorial does it: one process, one image at a time, one file an image through Pillow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+
+__all__ = ["sample_to_files"]
+
+
+@torch.no_grad()
+def sample_to_files(
+    generator: nn.Module, latent_dim: int, classes: int, samples: int, folder: Path, suffix: str
+) -> None:
+    """`samples` gray images, the classes in turn, as `folder`/00000.png and so on (lossless WebP likewise)."""
+    options: dict[str, Any] = {"lossless": True} if suffix == "webp" else {}
+    generator.eval()
+    for index in range(samples):
+        noise = torch.randn(1, latent_dim)
+        label = torch.tensor([index % classes])
+        image = generator(noise, label)[0, 0]
+        pixels = ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        Image.fromarray(pixels.numpy()).save(folder / f"{index:05d}.{suffix}", **options)
