@@ -165,7 +165,7 @@ def frozen_generator(
         raise IntegrityError(f"the generator's weights do not fit its header: {error}") from error
     channels_last(network).eval().requires_grad_(False).to(device)
     # TensorFloat-32 would round the weights to 10 bits, and timing trials would pick kernels by chance.
-    with torch.backends.cudnn.flags(allow_tf32=False, benchmark=False, deterministic=True):
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
         yield FrozenGenerator(info, network, device, batch_size)
 
 

@@ -160,3 +160,16 @@ def test_generating_needs_no_gradient_and_leaves_no_trace_in_torchs_random_strea
     with opened(exported) as generate:
         generate(SEED, np.array([0]), np.array([0]))
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_inference_is_deterministic_float32_on_a_gpu_too_and_the_settings_are_put_back(exported):
+    cudnn = torch.backends.cudnn
+    before = (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
+    with opened(exported):
+        assert (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == (
+            True,
+            False,
+            True,
+            False,
+        )
+    assert (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == before

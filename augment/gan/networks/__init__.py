@@ -1,6 +1,6 @@
 """Backbones by name: to add one, write a file beside this one and one entry in `BACKBONES`.
 
-A generator maps (z_BD, class_B, embedding_noise_BE or None) to float32 images x_BCHW in about [-1, 1];
+A generator maps (z_BD, class_B, embedding_noise_BE or None) to float32 images x_BCHW in [-1, 1];
 a discriminator maps (x_BCHW, class_B) to float32 logits_B. Every backbone can be built for every size of
 `augment.data.config.IMAGE_SIZES`, for 1 or 3 channels, with or without classes.
 """

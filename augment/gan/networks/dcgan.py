@@ -1,17 +1,26 @@
 """The DCGAN backbone (Radford et al. 2016): transposed convolutions up, strided convolutions down.
 
 Owns the two networks of `model.backbone: dcgan`. Batch normalisation is left out: a sample must not
-depend on its neighbours in the batch. The generator has no tanh (R3GAN): pixels are clamped where they
-become uint8, and the discriminator keeps outputs near [-1, 1].
+depend on its neighbours in the batch. The generator ends in tanh: R3GAN does without it, but the plain
+black or white background of object pictures lies on the edge of the range, which tanh reaches by saturating,
+where a linear end leaves a haze (measured on Fashion-MNIST: half the Fréchet distance after 1,250 steps).
 """
-
-import itertools
 
 from torch import Tensor, nn
 
 from augment.gan.config import ModelConfig
 from augment.gan.networks.conditioning import LatentInput, ProjectionHead
-from augment.gan.networks.layers import Activation, Pyramid, conv, down_conv, linear, up_conv
+from augment.gan.networks.layers import (
+    Activation,
+    ChannelsLast,
+    Flatten,
+    Pyramid,
+    Unflatten,
+    conv,
+    down_conv,
+    linear,
+    up_conv,
+)
 from augment.types import ImageShape
 
 __all__ = ["DCGANDiscriminator", "DCGANGenerator"]
@@ -25,7 +34,7 @@ class DCGANGenerator(nn.Module):
         pyramid = Pyramid.of(model, image.size)
         self.latent_input = LatentInput(model, classes)
         self.to_base = linear(self.latent_input.width, pyramid.base_features)
-        layers: list[nn.Module] = [nn.Unflatten(1, pyramid.base_shape), Activation()]
+        layers: list[nn.Module] = [Unflatten(pyramid.base_shape), Activation()]
         for before, after in pyramid.upward[:-1]:
             layers += [conv(before, before), Activation(), up_conv(before, after), Activation()]
         before, _ = pyramid.upward[-1]
@@ -33,9 +42,9 @@ class DCGANGenerator(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z_BD: Tensor, class_B: Tensor, embedding_noise_BE: Tensor | None = None) -> Tensor:
-        """Images x_BCHW, float32, about [-1, 1]."""
+        """Images x_BCHW, float32 in [-1, 1]."""
         x_BCHW: Tensor = self.layers(self.to_base(self.latent_input(z_BD, class_B, embedding_noise_BE)))
-        return x_BCHW.float()
+        return x_BCHW.float().tanh()
 
 
 class DCGANDiscriminator(nn.Module):
@@ -45,11 +54,12 @@ class DCGANDiscriminator(nn.Module):
         super().__init__()
         pyramid = Pyramid.of(model, image.size)
         features = 2 * pyramid.channels[-1]
-        channels = [image.channels, *(after for _, after in pyramid.downward)]
-        layers: list[nn.Module] = []
-        for before, after in itertools.pairwise(channels):
+        first = pyramid.channels[1]
+        layers: list[nn.Module] = [down_conv(image.channels, first), ChannelsLast(), Activation()]
+        layers += [conv(first, first), Activation()]
+        for before, after in pyramid.downward[1:]:
             layers += [down_conv(before, after), Activation(), conv(after, after), Activation()]
-        layers += [nn.Flatten(), linear(pyramid.base_features, features), Activation()]
+        layers += [Flatten(), linear(pyramid.base_features, features), Activation()]
         self.layers = nn.Sequential(*layers)
         self.head = ProjectionHead(features, classes, conditional=model.conditional)
 

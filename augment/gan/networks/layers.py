@@ -15,7 +15,19 @@ from torch.nn import functional as F
 from augment.errors import ConfigError
 from augment.gan.config import ModelConfig
 
-__all__ = ["Activation", "Pyramid", "channels_last", "conv", "down_conv", "linear", "up_conv", "upsample"]
+__all__ = [
+    "Activation",
+    "ChannelsLast",
+    "Flatten",
+    "Pyramid",
+    "Unflatten",
+    "channels_last",
+    "conv",
+    "down_conv",
+    "linear",
+    "up_conv",
+    "upsample",
+]
 
 _SLOPE = 0.2
 _HE_GAIN = math.sqrt(2 / (1 + _SLOPE**2))  # keeps the variance through a leaky ReLU (He et al. 2015, eq. 15)
@@ -26,6 +38,38 @@ class Activation(nn.LeakyReLU):
 
     def __init__(self) -> None:
         super().__init__(_SLOPE)
+
+
+class ChannelsLast(nn.Module):
+    """The same features, channels-last: behind the convolution that looks at the image.
+
+    Of gray images that convolution's result has plain strides (see `channels_last`), and where the two
+    formats meet, an activation's backward pass takes ten times as long on a CPU. Elsewhere it does nothing.
+    """
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """The same values."""
+        return x_BCHW.contiguous(memory_format=torch.channels_last)
+
+
+class Flatten(nn.Module):
+    """[B, C, H, W] → [B, H·W·C], the order in which channels-last memory already lies: nothing is copied."""
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """One row of features an image."""
+        return x_BCHW.permute(0, 2, 3, 1).flatten(1)
+
+
+class Unflatten(nn.Module):
+    """[B, H·W·C] → [B, C, H, W], channels-last; nothing is copied."""
+
+    def __init__(self, shape_HWC: tuple[int, int, int]) -> None:
+        super().__init__()
+        self._shape_HWC = shape_HWC
+
+    def forward(self, x_BF: Tensor) -> Tensor:
+        """One feature map an image."""
+        return x_BF.reshape(-1, *self._shape_HWC).permute(0, 3, 1, 2)
 
 
 def linear(inputs: int, outputs: int, *, gain: float = _HE_GAIN) -> nn.Linear:
@@ -109,8 +153,8 @@ class Pyramid:
 
     @property
     def base_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width at the lowest resolution."""
-        return self.channels[-1], self.base, self.base
+        """Height, width and channels at the lowest resolution."""
+        return self.base, self.base, self.channels[-1]
 
     @property
     def base_features(self) -> int:

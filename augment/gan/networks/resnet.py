@@ -1,14 +1,24 @@
 """The ResNet backbone: residual blocks, bilinear resampling, no normalisation (R3GAN, Huang et al. 2024).
 
 Owns the two networks of `model.backbone: resnet`. R3GAN's grouped convolutions are plain ones here:
-grouped ones are slow in the double backward pass of a gradient penalty on a CPU.
+grouped ones are slow in the double backward pass of a gradient penalty on a CPU. The generator ends in tanh,
+for the reason that `dcgan` gives.
 """
 
 from torch import Tensor, nn
 
 from augment.gan.config import ModelConfig
 from augment.gan.networks.conditioning import LatentInput, ProjectionHead
-from augment.gan.networks.layers import Activation, Pyramid, conv, linear, upsample
+from augment.gan.networks.layers import (
+    Activation,
+    ChannelsLast,
+    Flatten,
+    Pyramid,
+    Unflatten,
+    conv,
+    linear,
+    upsample,
+)
 from augment.types import ImageShape
 
 __all__ = ["ResNetDiscriminator", "ResNetGenerator"]
@@ -49,16 +59,16 @@ class ResNetGenerator(nn.Module):
         pyramid = Pyramid.of(model, image.size)
         self.latent_input = LatentInput(model, classes)
         self.to_base = linear(self.latent_input.width, pyramid.base_features, gain=1.0)
-        layers: list[nn.Module] = [nn.Unflatten(1, pyramid.base_shape), ResidualBlock(pyramid.channels[-1])]
+        layers: list[nn.Module] = [Unflatten(pyramid.base_shape), ResidualBlock(pyramid.channels[-1])]
         for before, after in pyramid.upward:
             layers += [Upsample(before, after), ResidualBlock(after)]
         layers += [Activation(), conv(pyramid.channels[0], image.channels, gain=1.0)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z_BD: Tensor, class_B: Tensor, embedding_noise_BE: Tensor | None = None) -> Tensor:
-        """Images x_BCHW, float32, about [-1, 1]."""
+        """Images x_BCHW, float32 in [-1, 1]."""
         x_BCHW: Tensor = self.layers(self.to_base(self.latent_input(z_BD, class_B, embedding_noise_BE)))
-        return x_BCHW.float()
+        return x_BCHW.float().tanh()
 
 
 class ResNetDiscriminator(nn.Module):
@@ -68,10 +78,10 @@ class ResNetDiscriminator(nn.Module):
         super().__init__()
         pyramid = Pyramid.of(model, image.size)
         features = 2 * pyramid.channels[-1]
-        layers: list[nn.Module] = [conv(image.channels, pyramid.channels[0], gain=1.0)]
+        layers: list[nn.Module] = [conv(image.channels, pyramid.channels[0], gain=1.0), ChannelsLast()]
         for before, after in pyramid.downward:
             layers += [ResidualBlock(before), nn.AvgPool2d(2), conv(before, after, kernel=1, gain=1.0)]
-        layers += [ResidualBlock(pyramid.channels[-1]), Activation(), nn.Flatten()]
+        layers += [ResidualBlock(pyramid.channels[-1]), Activation(), Flatten()]
         layers += [linear(pyramid.base_features, features), Activation()]
         self.layers = nn.Sequential(*layers)
         self.head = ProjectionHead(features, classes, conditional=model.conditional)
