@@ -3,8 +3,9 @@
 Owns the file's format (safetensors with a JSON header: opening it runs no code) and inference: averaged
 weights, eval mode, no gradient, float32. A sample's pixels are decided by (seed, label, index in its class)
 and the weights: its latent comes from a counter-based stream, and the forward pass runs on tiles of one
-fixed size, padded with zeros. The tile is what makes pixels repeat: matrix libraries pick their kernels,
-and so the order of their sums, by the size of the batch.
+fixed size, padded with zeros, on one CPU thread. Tile and thread are what makes pixels repeat: matrix
+libraries choose the order of their sums by the size of the batch and the number of threads, and a sum in
+another order may round to another gray level. Samples in parallel come from several processes.
 
 B = samples, T = samples of one tile, D = latent, n = samples a class, K = classes.
 """
@@ -104,7 +105,8 @@ class FrozenGenerator:
         A sample is the same alone, in any block and in any order, bit for bit on one kind of device.
         """
         z_BD = self.latents(seed, class_index_B, sample_index_B)
-        return _pixels(self._network, z_BD, class_index_B, tile=self._tile, device=self._device)
+        with _one_cpu_thread():
+            return _pixels(self._network, z_BD, class_index_B, tile=self._tile, device=self._device)
 
     def latents(
         self, seed: int, class_index_B: npt.NDArray[np.int64], sample_index_B: npt.NDArray[np.int64]
@@ -188,6 +190,17 @@ def _runs(class_index_B: npt.NDArray[np.int64], sample_index_B: npt.NDArray[np.i
     breaks = (np.diff(class_index_B) != 0) | (np.diff(sample_index_B) != 1)
     edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(class_index_B)]
     return (slice(begin, end) for begin, end in itertools.pairwise(edges) if begin < end)
+
+
+@contextmanager
+def _one_cpu_thread() -> Iterator[None]:
+    """Per call and not per generator: OpenMP keeps the number for the calling thread alone."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @torch.inference_mode()

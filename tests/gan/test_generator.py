@@ -96,7 +96,7 @@ def test_samples_do_not_depend_on_batch_size_order_neighbours_or_threads(exporte
     order = np.random.default_rng(5).permutation(100)
     threads = torch.get_num_threads()
     try:
-        for batch_size, block, thread_count in ((1, 100, 1), (7, 1, 2), (256, 37, 3), (512, 100, 2)):
+        for batch_size, block, thread_count in ((1, 100, 1), (7, 1, 2), (256, 37, 3), (512, 100, 16)):
             torch.set_num_threads(thread_count)
             with opened(exported, batch_size=batch_size) as generate:
                 asked = order[: 10 * block]
@@ -173,3 +173,10 @@ def test_inference_is_deterministic_float32_on_a_gpu_too_and_the_settings_are_pu
             False,
         )
     assert (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == before
+
+
+def test_the_callers_number_of_threads_is_left_as_it_was(exported):
+    before = torch.get_num_threads()
+    with opened(exported) as generate:
+        generate(SEED, np.array([0]), np.array([0]))
+    assert torch.get_num_threads() == before

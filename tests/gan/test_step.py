@@ -150,8 +150,10 @@ def test_where_the_host_does_not_look_the_optimiser_skips_this_and_every_later_u
         guard.raise_if_diverged()
 
 
-def test_a_healthy_run_raises_nothing():
+def test_a_healthy_update_is_applied_and_raises_nothing():
     guard = DivergenceGuard(torch.device("cpu"), look_at_once=False)
     discriminator = Linear()
+    before = discriminator.weight.clone()
     update(discriminator, d_loss(discriminator, gamma=1.0).total, guard)
     guard.raise_if_diverged()
+    assert not torch.equal(discriminator.weight, before)
