@@ -56,13 +56,14 @@ def ray_cluster(config: RayConfig) -> Iterator[Cluster]:
     _quieten_ray(config)
     try:
         with tempfile.TemporaryDirectory(prefix="augment-") as scratch:
-            yield _describe_cluster(scratch)
+            embedded = already_there or address in (None, "local")
+            yield _describe_cluster(scratch if embedded else None)
     finally:
         if not already_there:
             ray.shutdown()
 
 
-def _describe_cluster(scratch: str) -> Cluster:
+def _describe_cluster(scratch: str | None) -> Cluster:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus = [float(node.get("CPU", 0)) for node in nodes]
     return Cluster(
@@ -75,20 +76,39 @@ def _describe_cluster(scratch: str) -> Cluster:
 
 def _connect(address: str | None, config: RayConfig) -> None:
     try:
-        if address in (None, "local"):
-            store_bytes = None if config.object_store_gb is None else int(config.object_store_gb * 1e9)
-            ray.init(
-                address="local",
-                num_cpus=config.num_cpus,
-                object_store_memory=store_bytes,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="error",
-            )
-        else:
-            ray.init(address=address, log_to_driver=False, logging_level="error")
+        with _native_stderr_closed():
+            _init(address, config)
     except ConnectionError as error:
         raise RetryLaterError(f"no Ray cluster answers at ray.address={address}: {error}") from error
+
+
+def _init(address: str | None, config: RayConfig) -> None:
+    if address not in (None, "local"):
+        ray.init(address=address, log_to_driver=False, logging_level="error")
+        return
+    store_bytes = None if config.object_store_gb is None else int(config.object_store_gb * 1e9)
+    ray.init(
+        address="local",
+        num_cpus=config.num_cpus,
+        object_store_memory=store_bytes,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="error",
+    )
+
+
+@contextmanager
+def _native_stderr_closed() -> Iterator[None]:
+    """Keep Ray's C++ core from greeting the user on standard error; Python's errors are raised, not printed."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
 
 
 def _quieten_ray(config: RayConfig) -> None:
