@@ -14,7 +14,7 @@ BIN      := $(VENV)/bin
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
-	$(BIN)/augment demo --out $(DEMO_OUT)
+	$(BIN)/augment demo --out "$(DEMO_OUT)"
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -15,7 +15,7 @@ __all__ = ["Board", "new_board", "watching"]
 POLL_EVERY_S = 0.5
 
 
-@ray.remote(num_cpus=0, max_concurrency=4)
+@ray.remote(num_cpus=0)
 class Board:
     """Holds what workers posted until the driver takes it."""
 

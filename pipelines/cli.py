@@ -175,11 +175,14 @@ def verify(
     version: Annotated[int | None, typer.Option(help="A version; the newest by default.")] = None,
     deep: Annotated[bool, typer.Option("--deep", help="Read every byte: digests, ids, pixels.")] = False,
     as_json: AsJson = False,
+    quiet: Quiet = False,
+    progress: Mode = "auto",
 ) -> None:
     """Check that a dataset holds exactly what its manifests say."""
     from augment.store.verification import verify as verify_dataset
 
-    report = verify_dataset(uri, version, deep=deep)
+    with _progress(progress, quiet).stage("verify"):
+        report = verify_dataset(uri, version, deep=deep)
     if as_json:
         _print_json(dataclasses.asdict(report))
     else:
@@ -196,10 +199,13 @@ def files(
     uri: Annotated[str, typer.Argument(help="The dataset: a folder or s3://bucket/prefix.")],
     version: Annotated[int | None, typer.Option(help="A version; the newest by default.")] = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
+    progress: Mode = "auto",
 ) -> None:
     """Print the committed shards, one a line."""
     from augment.store.reading import open_dataset
 
+    _progress(progress, quiet)
     dataset = open_dataset(uri, version)
     if as_json:
         _print_json({"uri": dataset.uri, "version": dataset.version, "files": list(dataset.files)})

@@ -18,11 +18,15 @@ os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ core writes t
 
 import ray
 from ray.data import DataContext
+from ray.data.exceptions import ExecutionTimeoutError, SystemException
+from ray.exceptions import RayError, RayTaskError
+from ray.train import TrainingFailedError
 
 from augment.config import RayConfig
-from augment.errors import AugmentError, ConfigError, RetryLaterError
+from augment.errors import AugmentError, ConfigError, PartialError, RetryLaterError
+from augment.strict_yaml import redact
 
-__all__ = ["Cluster", "ray_cluster", "reraise_ours"]
+__all__ = ["Cluster", "Device", "ray_cluster", "ray_errors"]
 
 Device = Literal["cpu", "gpu"]
 
@@ -75,11 +79,14 @@ def _describe_cluster(scratch: str | None) -> Cluster:
 
 
 def _connect(address: str | None, config: RayConfig) -> None:
+    where = redact(address or "local")
     try:
         with _native_stderr_closed():
             _init(address, config)
     except ConnectionError as error:
-        raise RetryLaterError(f"no Ray cluster answers at ray.address={address}: {error}") from error
+        raise RetryLaterError(f"no Ray cluster answers at ray.address={where}: {error}") from error
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError(f"Ray can't be started or joined with ray.address={where}: {error}") from error
 
 
 def _init(address: str | None, config: RayConfig) -> None:
@@ -99,7 +106,7 @@ def _init(address: str | None, config: RayConfig) -> None:
 
 @contextmanager
 def _native_stderr_closed() -> Iterator[None]:
-    """Keep Ray's C++ core from greeting the user on standard error; Python's errors are raised, not printed."""
+    """Keep Ray's C++ core from greeting the user. Whatever is written to descriptor 2 meanwhile is lost."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
@@ -123,11 +130,35 @@ def _quieten_ray(config: RayConfig) -> None:
         context.execution_no_progress_timeout_s = config.stall_timeout_s
 
 
-def reraise_ours(error: BaseException) -> None:
-    """Raise the AugmentError that a worker raised, if that is what lies under Ray's wrapping."""
-    ours = _find_ours(error, seen=set())
-    if ours is not None:
-        raise ours from error
+@contextmanager
+def ray_errors(stage: str) -> Iterator[None]:
+    """Turn what Ray raises into ours: the AugmentError a worker raised, else what the user can do.
+
+    PartialError where a worker or a node was lost or nothing moved any more (what is stored is kept, the
+    same command goes on); AugmentError where our own code failed in a worker.
+    """
+    try:
+        yield
+    except (RayError, TrainingFailedError, ExecutionTimeoutError, SystemException) as error:
+        if (ours := _find_ours(error, seen=set())) is not None:
+            raise ours from error
+        failed_in_code = isinstance(error, RayTaskError) or _has_worker_exception(error)
+        kind = AugmentError if failed_in_code else PartialError
+        hint = "" if failed_in_code else "; what is stored is kept, run the same command again to go on"
+        raise kind(f"{stage} stopped: {_first_line(error)}{hint}") from error
+
+
+def _has_worker_exception(error: BaseException) -> bool:
+    """Whether a training worker raised, rather than died."""
+    failures = getattr(error, "worker_failures", {}).values()
+    return any(not isinstance(failure, RayError) for failure in failures)
+
+
+def _first_line(error: BaseException) -> str:
+    """The innermost cause in a line; the traceback stays attached to the error."""
+    cause = getattr(error, "cause", None) or error
+    lines = [line for line in str(cause).strip().splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[-1].strip() if lines else 'no message'}"
 
 
 def _find_ours(error: BaseException | None, seen: set[int]) -> AugmentError | None:

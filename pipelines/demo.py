@@ -4,6 +4,7 @@ Owns the demo's layout: `<out>/dataset` and, beside it, `<out>/contact_sheet.png
 """
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -26,7 +27,7 @@ def run_demo(out: Path, overrides: Sequence[str], progress: Progress) -> RunResu
         raise ConfigError(f"--out={out} can't be made: {error.strerror}") from error
     dataset = out.resolve() / "dataset"
     with as_file(files("augment.data.demo") / "demo.yaml") as path:
-        config = load_config(path, [f"output.uri={dataset}", *overrides])
+        config = load_config(path, [f"output.uri={json.dumps(str(dataset))}", *overrides])
     result = run(config, progress)
     if result.version is None:
         return result

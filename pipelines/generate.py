@@ -15,7 +15,6 @@ import pyarrow as pa
 import ray
 import torch
 from ray.data import ActorPoolStrategy
-from ray.exceptions import RayError
 
 from augment.data.augmentation import apply_augmentation, load_augmentation
 from augment.data.images import encode_images
@@ -26,7 +25,7 @@ from augment.seeds import digest64
 from augment.store.commit import begin_run, missing_shards, put_shard, seal_run
 from augment.store.shards import build_shard
 from augment.types import Manifest, RunPlan, ShardReceipt, ShardSpec
-from pipelines.cluster import Cluster, Device, reraise_ours
+from pipelines.cluster import Cluster, Device, ray_errors
 from pipelines.progress import Progress, log
 
 __all__ = ["generate_run"]
@@ -65,19 +64,17 @@ def _make_shards(
     store: ObjectStore, run: RunPlan, model_key: str, missing: list[int], config: GenerateConfig, cluster: Cluster,
     progress: Progress,
 ) -> None:  # fmt: skip
-    actors = min(config.actors, len(missing))
-    device = cluster.device_for(config.device, processes=1, field="generate.device")
+    device = cluster.device_for(config.device, processes=config.actors or 1, field="generate.device")
+    # On a CPU a generator computes on one thread, so that its sums never change their order.
+    most = config.actors or int(cluster.gpus if device == "gpu" else cluster.cpus)
+    actors = max(1, min(most, len(missing)))
     total = sum(run.plan.shard(index).rows for index in missing)
     with progress.stage("generate", total=total, unit="samples") as stage:
-        pipeline = _pipeline(store.uri, run, model_key, missing, device, actors, _threads(cluster))
         done = 0
-        try:
-            for row in pipeline.iter_rows():
+        with ray_errors("generating"):
+            for row in _pipeline(store.uri, run, model_key, missing, device, actors).iter_rows():
                 done += ShardReceipt.model_validate_json(row["receipt"]).rows
                 stage.advance_to(done, f"{done / max(stage.seconds, 1e-9):,.0f} samples/s")
-        except RayError as error:
-            reraise_ours(error)
-            raise
 
 
 def _pipeline(
@@ -87,7 +84,6 @@ def _pipeline(
     missing: list[int],
     device: Device,
     actors: int,
-    threads: int,
 ) -> "ray.data.Dataset":
     """Both stages over the missing shards; a row at the end is a receipt, in any order."""
     run_json = run.to_json()
@@ -95,21 +91,20 @@ def _pipeline(
         ray.data.from_items([{"shard": index} for index in missing], override_num_blocks=len(missing))
         .map_batches(
             ShardSampler,
-            fn_constructor_args=(run_json, store_uri, model_key, device, threads),
+            fn_constructor_args=(run_json, store_uri, model_key, device),
             batch_size=1,
-            compute=ActorPoolStrategy(min_size=1, max_size=actors),
+            compute=ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
             num_cpus=STAGE_CPUS,
             num_gpus=1 if device == "gpu" else 0,
         )
-        .map_batches(commit_shard, fn_args=(run_json, store_uri, threads), batch_size=1, num_cpus=STAGE_CPUS)
+        .map_batches(commit_shard, fn_args=(run_json, store_uri), batch_size=1, num_cpus=STAGE_CPUS)
     )
 
 
 class ShardSampler:
     """Stage 1, an actor: holds the frozen generator; a shard's number becomes its pixels."""
 
-    def __init__(self, run_json: bytes, store_uri: str, model_key: str, device: Device, threads: int) -> None:
-        torch.set_num_threads(threads)
+    def __init__(self, run_json: bytes, store_uri: str, model_key: str, device: Device) -> None:
         self._run = RunPlan.model_validate_json(run_json)
         gate = frozen_generator(
             open_store(store_uri).get(model_key),
@@ -117,7 +112,8 @@ class ShardSampler:
             device=torch.device("cuda" if device == "gpu" else "cpu"),
             batch_size=self._run.plan.batch_size,
         )
-        self._generator = ExitStack().enter_context(gate)  # open for as long as the actor lives
+        self._open = ExitStack()  # held: the gate stays open for as long as the actor lives
+        self._generator = self._open.enter_context(gate)
 
     def __call__(self, batch: dict[str, npt.NDArray[np.int64]]) -> pa.Table:
         """One shard number in; one row with its uint8 pixels [rows, H, W, C], flat, out."""
@@ -131,16 +127,14 @@ class ShardSampler:
         )
 
 
-def commit_shard(
-    batch: dict[str, npt.NDArray[Any]], run_json: bytes, store_uri: str, threads: int
-) -> pa.Table:
+def commit_shard(batch: dict[str, npt.NDArray[Any]], run_json: bytes, store_uri: str) -> pa.Table:
     """Stage 2, a task: pixels become augmented, encoded, a Parquet file, and an object in the store."""
     run = RunPlan.model_validate_json(run_json)
     spec = run.plan.shard(int(batch["shard"][0]))
     shape = run.plan.image
     flat = np.frombuffer(batch["pixels"][0], np.uint8)
     pixels_BHWC = _augmented(flat.reshape(spec.rows, shape.size, shape.size, shape.channels), run, spec)
-    images = encode_images(pixels_BHWC, run.image_format, threads=threads)
+    images = encode_images(pixels_BHWC, run.image_format)
     data = build_shard(run, spec, images)
     receipt = put_shard(open_store(store_uri), run.run_id, spec.index, spec.rows, data)
     return pa.table({"receipt": pa.array([receipt.to_json()], pa.binary())})
@@ -157,8 +151,3 @@ def _augmented(pixels_BHWC: npt.NDArray[np.uint8], run: RunPlan, spec: ShardSpec
         for offset in range(piece.count)
     ]
     return apply_augmentation(load_augmentation(run.augmentation), pixels_BHWC, seeds_B)
-
-
-def _threads(cluster: Cluster) -> int:
-    """Threads for each of the two stages: half of a node's CPUs."""
-    return max(1, int(cluster.cpus_per_node // 2))

@@ -4,7 +4,10 @@ Owns the decoding of a source on a cluster. A data set that fits in memory is de
 the object store once, where every worker of a node reads it without a copy.
 """
 
+import hashlib
 import json
+import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import ray
-from ray.exceptions import RayError
 
 from augment.data.config import ImageConfig, SourceConfig
 from augment.data.images import BadImageError, ImageLimits, decode_image
@@ -20,10 +22,12 @@ from augment.data.listing import Source
 from augment.errors import InputError
 from augment.types import BadImage, ClassCounts
 from pipelines.board import new_board, watching
-from pipelines.cluster import reraise_ours
+from pipelines.cluster import ray_errors
 from pipelines.progress import Progress
 
-__all__ = ["DecodedImages", "ingest", "sample_images"]
+__all__ = ["DecodedImages", "ingest", "refuse_bad", "sample_images"]
+
+Pixels = npt.NDArray[np.uint8]  # [B, H, W, C]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,42 +59,42 @@ def ingest(source: Source, config: SourceConfig, image: ImageConfig, progress: P
             stage.advance_to(seen)
 
         rows = ray.data.from_items(
-            [{"chunk": index} for index in range(len(chunks))], override_num_blocks=max(1, len(chunks))
-        ).map_batches(_decode_chunk, batch_size=1, fn_args=(ray.put(chunks), source, config, image, board))
-        try:
-            with watching(board, show):
-                decoded = rows.materialize().to_arrow_refs()
-        except RayError as error:
-            reraise_ours(error)
-            raise
-        pixels, class_index, summary = _assemble.options(num_returns=3).remote(
-            listing.labels_B, image, *decoded
-        )
-        counted, bad_json, digest = ray.get(summary)
+            [{"number": number, "chunk": pickle.dumps(chunk)} for number, chunk in enumerate(chunks)],
+            override_num_blocks=max(1, len(chunks)),
+        ).map_batches(_decode_chunk, batch_size=1, fn_args=(source, config, image, board))
+        with ray_errors("decoding"), watching(board, show):
+            decoded = rows.materialize().to_arrow_refs()
+        with ray_errors("decoding"):
+            pixels, class_index, summary = _assemble.options(num_returns=3).remote(
+                listing.labels_B, image, *decoded
+            )
+            counted, bad_json, digest = ray.get(summary)
     bad = (*listing.bad, *(BadImage(name=name, reason=reason) for name, reason in json.loads(bad_json)))
     counts = ClassCounts(
         classes=listing.classes, counts=tuple(counted.get(index, 0) for index in range(len(listing.classes)))
     )
-    _refuse_bad(bad, counts, config)
+    refuse_bad(bad, config)
+    if not counts.total:
+        first = f"; the first: {bad[0].name} {bad[0].reason}" if bad else ""
+        raise InputError(f"{config.uri}: no image can be read{first}")
     return DecodedImages(pixels, class_index, counts, bad, digest)
 
 
-def sample_images(images: DecodedImages, per_class: int) -> list[npt.NDArray[np.uint8]]:
-    """For each class, its first `per_class` images: uint8 [n, H, W, C]."""
-    return ray.get(_sample.remote(images.pixels, images.class_index, len(images.counts.classes), per_class))
+def sample_images(images: DecodedImages, classes: Sequence[int], per_class: int) -> dict[int, Pixels]:
+    """The first `per_class` images of each of these classes, by class index: uint8 [n, H, W, C]."""
+    with ray_errors("decoding"):
+        return ray.get(_sample.remote(images.pixels, images.class_index, tuple(classes), per_class))
 
 
 def _decode_chunk(
     batch: dict[str, npt.NDArray[Any]],
-    chunks_ref: ray.ObjectRef,
     source: Source,
     config: SourceConfig,
     image: ImageConfig,
     board: Any,
 ) -> pa.Table:
     """One row: the indices of the chunk's good images, their pixels end to end, and the bad ones."""
-    number = int(batch["chunk"][0])
-    chunk = ray.get(chunks_ref)[number]
+    chunk = pickle.loads(batch["chunk"][0])  # noqa: S301  # our own driver wrote it
     indices: list[int] = []
     pixels: list[bytes] = []
     bad: list[tuple[str, str]] = []
@@ -104,7 +108,7 @@ def _decode_chunk(
     board.post.remote(len(indices) + len(bad))
     return pa.table(
         {
-            "chunk": pa.array([number], pa.int64()),
+            "number": pa.array([int(batch["number"][0])], pa.int64()),
             "indices": pa.array([indices], pa.list_(pa.int64())),
             "pixels": pa.array([b"".join(pixels)], pa.large_binary()),
             "bad": pa.array([json.dumps(bad)], pa.string()),
@@ -117,8 +121,6 @@ def _assemble(
     labels: npt.NDArray[np.int64], image: ImageConfig, *tables: pa.Table
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], tuple[dict[int, int], str, str]]:
     """All chunks as one array in the source's order, whatever order they were decoded in."""
-    import hashlib
-
     rows = sorted((row for table in tables for row in _rows(table)), key=lambda row: row[0])
     size, channels = image.size, image.channels
     indices = np.concatenate([row[1] for row in rows]) if rows else np.zeros(0, np.int64)
@@ -140,7 +142,7 @@ def _assemble(
 def _rows(table: pa.Table) -> list[tuple[int, npt.NDArray[np.int64], memoryview, list[tuple[str, str]]]]:
     return [
         (
-            table["chunk"][i].as_py(),
+            table["number"][i].as_py(),
             np.asarray(table["indices"][i].values, dtype=np.int64),
             memoryview(table["pixels"][i].as_buffer()),
             json.loads(table["bad"][i].as_py()),
@@ -151,18 +153,16 @@ def _rows(table: pa.Table) -> list[tuple[int, npt.NDArray[np.int64], memoryview,
 
 @ray.remote(num_cpus=0)
 def _sample(
-    pixels: npt.NDArray[np.uint8], class_index: npt.NDArray[np.int64], classes: int, per_class: int
-) -> list[npt.NDArray[np.uint8]]:
-    return [pixels[np.flatnonzero(class_index == index)[:per_class]] for index in range(classes)]
+    pixels: Pixels, class_index: npt.NDArray[np.int64], classes: tuple[int, ...], per_class: int
+) -> dict[int, Pixels]:
+    return {index: pixels[np.flatnonzero(class_index == index)[:per_class]] for index in classes}
 
 
-def _refuse_bad(bad: tuple[BadImage, ...], counts: ClassCounts, config: SourceConfig) -> None:
+def refuse_bad(bad: Sequence[BadImage], config: SourceConfig) -> None:
+    """InputError naming the first bad images, where `source.on_bad=fail` and there are any."""
     if bad and config.on_bad == "fail":
         named = "; ".join(f"{image.name} {image.reason}" for image in bad[:10])
         raise InputError(
             f"{config.uri}: {len(bad)} bad image(s) and source.on_bad=fail: {named}"
             f"{' …' if len(bad) > 10 else ''}; mend or remove them, or set source.on_bad=skip"
         )
-    if not counts.total:
-        first = f"; the first: {bad[0].name} {bad[0].reason}" if bad else ""
-        raise InputError(f"{config.uri}: no image can be read{first}")

@@ -15,9 +15,9 @@ from augment.report.contact_sheet import ContactRow, contact_sheet_png
 from augment.store.decoding import decode_sample
 from augment.store.models import ModelFolder
 from augment.store.reading import Dataset, read_shard
-from augment.types import RunPlan
+from augment.types import AugmentPlan, RunPlan
 
-__all__ = ["load_real_samples", "make_contact_sheet", "save_real_samples"]
+__all__ = ["SAMPLES_A_SIDE", "load_real_samples", "make_contact_sheet", "save_real_samples", "shown_classes"]
 
 MOST_CLASSES = 40
 SAMPLES_A_SIDE = 10
@@ -26,29 +26,31 @@ _REAL_SAMPLES = "real-samples.npz"
 Pixels = npt.NDArray[np.uint8]  # [B, H, W, C]
 
 
-def save_real_samples(folder: ModelFolder, samples: list[Pixels]) -> None:
-    """Keep a few real images of each class beside the model."""
+def save_real_samples(folder: ModelFolder, samples: dict[int, Pixels]) -> None:
+    """Keep a few real images, by class index, beside the model."""
     buffer = io.BytesIO()
-    np.savez(buffer, *samples)
+    np.savez(buffer, **{str(index): pixels for index, pixels in samples.items()})
     folder.put_artefact(_REAL_SAMPLES, buffer.getvalue())
 
 
-def load_real_samples(folder: ModelFolder) -> list[Pixels]:
-    """Those images, in class order."""
+def load_real_samples(folder: ModelFolder) -> dict[int, Pixels]:
+    """Those images by class index."""
     with np.load(io.BytesIO(folder.artefact(_REAL_SAMPLES)), allow_pickle=False) as arrays:
-        return [arrays[f"arr_{index}"] for index in range(len(arrays.files))]
+        return {int(name): arrays[name] for name in arrays.files}
 
 
-def make_contact_sheet(dataset: Dataset, run: RunPlan, real: list[Pixels]) -> bytes:
+def make_contact_sheet(dataset: Dataset, run: RunPlan, real: dict[int, Pixels]) -> bytes:
     """PNG bytes. Classes in the plan's order; of very many, the rarest and the largest."""
-    shown = _shown_classes(run)
+    # Real ones were kept for the classes of the plan that trained; a later plan may show others.
+    none = np.zeros((0, run.plan.image.size, run.plan.image.size, run.plan.image.channels), np.uint8)
+    shown = shown_classes(run.plan)
     synthetic = _committed_samples(dataset, run, shown)
     rows = [
         ContactRow(
             name=run.plan.classes[index].name,
             real_count=run.plan.classes[index].real,
             synthetic_count=run.plan.classes[index].synthetic,
-            real_BHWC=real[index][:SAMPLES_A_SIDE],
+            real_BHWC=real.get(index, none)[:SAMPLES_A_SIDE],
             synthetic_BHWC=synthetic[index],
         )
         for index in shown
@@ -80,8 +82,9 @@ def _committed_samples(dataset: Dataset, run: RunPlan, class_indices: list[int])
     }
 
 
-def _shown_classes(run: RunPlan) -> list[int]:
-    order = sorted(range(len(run.plan.classes)), key=lambda index: run.plan.classes[index].real)
+def shown_classes(plan: AugmentPlan) -> list[int]:
+    """Class indices of the rows of a picture: all, or of very many the rarest and the largest."""
+    order = sorted(range(len(plan.classes)), key=lambda index: plan.classes[index].real)
     if len(order) > MOST_CLASSES:
         order = order[: MOST_CLASSES // 2] + order[-MOST_CLASSES // 2 :]
     return sorted(order)

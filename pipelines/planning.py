@@ -1,4 +1,4 @@
-"""A config's plan and what it is expected to cost. Imports neither torch nor Ray: `augment plan` answers at once."""
+"""A config's plan and its expected cost. Imports neither torch nor Ray: `augment plan` answers at once."""
 
 import os
 
@@ -39,6 +39,7 @@ def cost_of(plan: AugmentPlan, config: Config) -> CostEstimate:
     return estimate(
         plan,
         config.output.image_format,
-        images_per_s=cores * GENERATE_PIXELS_PER_CORE_S / pixels,
+        images_per_s=GENERATE_PIXELS_PER_CORE_S / pixels,
+        devices=min(config.generate.actors or cores, cores, max(1, plan.num_shards)),
         training=None if config.train.device == "gpu" else training,
     )

@@ -22,7 +22,6 @@ from augment.store.models import ModelFolder
 __all__ = ["Recorder"]
 
 GRID_COLUMNS = 8
-GRID_CLASSES = 32  # a picture with more rows shows nobody anything
 
 
 class Recorder:
@@ -72,7 +71,6 @@ class Recorder:
 
 def _tile(samples_KNHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """[K classes, N samples, H, W, C] → one picture [K·H, N·W, C], a row a class."""
-    samples_KNHWC = samples_KNHWC[:GRID_CLASSES]
     classes, samples, height, width, channels = samples_KNHWC.shape
     rows_KHNWC = samples_KNHWC.transpose(0, 2, 1, 3, 4)
     return rows_KHNWC.reshape(classes * height, samples * width, channels)

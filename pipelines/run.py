@@ -22,15 +22,21 @@ from augment.store.reading import open_dataset
 from augment.types import AugmentPlan, ClassCounts, RunPlan, canonical_json, sha256_hex
 from pipelines.cluster import Cluster, ray_cluster
 from pipelines.generate import generate_run
-from pipelines.ingest import ingest, sample_images
-from pipelines.look import load_real_samples, make_contact_sheet, save_real_samples
+from pipelines.ingest import ingest, refuse_bad, sample_images
+from pipelines.look import (
+    SAMPLES_A_SIDE,
+    load_real_samples,
+    make_contact_sheet,
+    save_real_samples,
+    shown_classes,
+)
 from pipelines.planning import plan_for
 from pipelines.progress import Progress, log
 from pipelines.train import fit, pin_training, training_spec
 
 __all__ = ["RunResult", "generate", "run", "train"]
 
-REAL_SAMPLES_A_CLASS = 16
+MOST_SHARD_BYTES = 2_000_000_000  # of pixels: a shard is held in memory by a worker or two
 
 
 @dataclass(frozen=True)
@@ -49,11 +55,11 @@ class RunResult:
 def run(config: Config, progress: Progress) -> RunResult:
     """Census to contact sheet. Killed anywhere, the same call goes on from what is stored."""
     with _Job.opened(config, progress) as job:
-        job.refuse_early()
-        if not job.plan(job.counts()).rows:
+        plan = job.plan(job.counts())
+        job.refuse_early(plan)
+        if not plan.rows:
             return job.nothing_to_do()
-        model = job.trained()
-        return job.generated(model)
+        return job.generated(job.trained())
 
 
 def train(config: Config, progress: Progress) -> tuple[ModelRecord, str]:
@@ -67,14 +73,15 @@ def train(config: Config, progress: Progress) -> tuple[ModelRecord, str]:
 def generate(config: Config, progress: Progress) -> RunResult:
     """Generate and commit from the model that `train` made; ConfigError where there is none."""
     with _Job.opened(config, progress) as job:
-        job.refuse_early()
+        plan = job.plan(job.counts())
+        job.refuse_early(plan)
         model = job.folder.finished()
         if model is None:
             raise ConfigError(
                 f"no finished model `{config.name}` under {job.folder.store.uri_of(job.folder.root)}; "
                 "run `augment train` with this config first"
             )
-        if not job.plan(job.counts()).rows:
+        if not plan.rows:
             return job.nothing_to_do()
         pin_training(job.folder, training_spec(config, job.source_record()))
         return job.generated(model)
@@ -118,11 +125,21 @@ class _Job:
     def counts(self) -> ClassCounts:
         """Usable images a class: as decoded where the source was decoded before, else as labelled."""
         known = self._known_source()
-        return known.counts if known else self.census().counts
+        if known is None:
+            return self.census().counts
+        refuse_bad(known.bad, self.config.source)
+        return known.counts
 
     def plan(self, counts: ClassCounts) -> AugmentPlan:
         """The plan; raises where the balance asks for what the classes can't give."""
         plan = plan_for(self.config, counts)
+        shard_bytes = plan.shard_rows * plan.image.size**2 * plan.image.channels
+        if min(shard_bytes, shard_bytes * plan.rows // plan.shard_rows) > MOST_SHARD_BYTES:
+            fitting = MOST_SHARD_BYTES // (shard_bytes // plan.shard_rows)
+            raise ConfigError(
+                f"output.shard_rows={plan.shard_rows} makes shards of {shard_bytes / 1e9:.1f} GB of pixels, and a "
+                f"worker holds a shard in memory; set it to {fitting} or less"
+            )
         filled = [target.name for target in plan.classes if target.synthetic]
         if not self.config.model.conditional and len(plan.classes) > 1 and filled:
             raise ConfigError(
@@ -131,14 +148,14 @@ class _Job:
             )
         return plan
 
-    def refuse_early(self) -> None:
+    def refuse_early(self, plan: AugmentPlan) -> None:
         """Stop before hours of work that could not be committed."""
         if isinstance(self.config.output.augmentation, dict):
             load_augmentation(self.config.output.augmentation, self.config.image.shape)
         model = self.folder.finished()
         known = self._known_source()
         run_id = self._run_plan(model, known.counts).run_id if model and known else None
-        check_existing(self.store, run_id, self.config.output.on_existing)
+        check_existing(self.store, run_id, self.config.output.on_existing, plan)
 
     def nothing_to_do(self) -> RunResult:
         log.info("every class is full already: nothing to generate")
@@ -161,11 +178,12 @@ class _Job:
         )
         for image in images.bad[:20]:
             log.warning("skipped %s: %s", image.name, image.reason)
-        self.plan(record.counts)
-        save_real_samples(self.folder, sample_images(images, REAL_SAMPLES_A_CLASS))
+        plan, spec = self.plan(record.counts), training_spec(self.config, record)
+        pin_training(self.folder, spec)  # before anything is replaced
+        save_real_samples(self.folder, sample_images(images, shown_classes(plan), SAMPLES_A_SIDE))
         self.folder.put_source(record)
         return fit(
-            self.config, self.folder, images, training_spec(self.config, record),
+            self.config, self.folder, images, spec,
             cluster=cluster, progress=self.progress,
         )  # fmt: skip
 

@@ -4,6 +4,8 @@ Owns the worker group and what each worker hands back on the way: snapshots, pic
 The training itself is augment.gan's, which knows nothing of Ray; where files lie is augment.store.models'.
 """
 
+import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +13,10 @@ import ray
 import ray.train
 import ray.train.torch
 import torch
-from ray.exceptions import RayError
-from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+from ray.train import FailureConfig, RunConfig, ScalingConfig
 
 from augment.config import Config
-from augment.errors import AugmentError, ConfigError
+from augment.errors import AugmentError, ConfigError, RetryLaterError
 from augment.gan.generator import export_generator
 from augment.gan.spec import TrainingSpec
 from augment.gan.training import RealImages, Replica, Report, TrainState, train
@@ -23,7 +24,7 @@ from augment.objects import open_store
 from augment.store.models import ModelFolder, ModelRecord, SourceRecord
 from augment.types import sha256_hex
 from pipelines.board import new_board, watching
-from pipelines.cluster import Cluster, reraise_ours
+from pipelines.cluster import Cluster, ray_errors
 from pipelines.ingest import DecodedImages
 from pipelines.progress import Progress, log
 from pipelines.recorder import Recorder
@@ -87,21 +88,15 @@ def fit(
             train_loop_config={"job": job},
             scaling_config=_scaling(config, cluster, device),
             run_config=RunConfig(
-                name=config.name,
+                name=f"{config.name}-{uuid.uuid4().hex[:8]}",  # Ray's own state of one attempt; ours is in the store
                 storage_path=_ray_storage(folder, cluster),
                 failure_config=FailureConfig(
                     max_failures=config.train.max_failures, controller_failure_limit=CONTROLLER_FAILURES
                 ),
             ),
         )
-        try:
-            with watching(board, show):
-                trainer.fit()
-        except (TrainingFailedError, RayError) as error:
-            if (fatal := ray.get(board.fatal.remote())) is not None:
-                raise fatal from error
-            reraise_ours(error)
-            raise AugmentError(f"training stopped: {error}") from error
+        with ray_errors("training"), watching(board, show):
+            trainer.fit()
     record = folder.finished()
     assert record is not None  # noqa: S101  # rank 0 published it before fit() returned
     log.info("train: %s", folder.store.uri_of(record.key))
@@ -150,16 +145,28 @@ def _worker(loop_config: dict[str, Any]) -> None:
                 device=ray.train.torch.get_device(),
                 parallelize=ray.train.torch.prepare_model,
             ),
-            resume=folder.latest_snapshot(),
+            resume=_snapshot_for_all(folder),
             on_report=on_report,
             on_snapshot=on_snapshot,
         )
+    except RetryLaterError:
+        raise  # the store did not answer: a new worker group may find it again
     except AugmentError as error:
         ray.get(job.board.set_fatal.remote(error))  # the same data and seed would fail the same way again
         raise
+    finally:
+        if recorder is not None:
+            recorder.close()
     if recorder is not None:
-        recorder.close()
         folder.publish(export_generator(state), steps=state.step, training_sha256=sha256_hex(job.spec))
+
+
+def _snapshot_for_all(folder: ModelFolder) -> Mapping[str, bytes] | None:
+    """The newest snapshot, as rank 0 found it: another driver may be writing the next one meanwhile."""
+    found = [folder.latest_snapshot() if ray.train.get_context().get_world_rank() == 0 else None]
+    if torch.distributed.is_initialized():
+        torch.distributed.broadcast_object_list(found, src=0)
+    return found[0]
 
 
 def _stop_if_hopeless(board: Any) -> None:

@@ -86,6 +86,9 @@ class FolderSource:
         for item in objects:
             if is_hidden(item.key):
                 continue
+            if not _is_utf8(item.key):
+                bad.append(BadImage(name=ascii(item.key), reason="has a name that is not UTF-8; rename it"))
+                continue
             folder, divider, below = item.key.partition("/")
             if divider:
                 folders.setdefault(folder, 0)
@@ -136,6 +139,15 @@ def _local_folders(store: ObjectStore) -> dict[str, int]:
         return {}
     found = (entry for entry in Path(store.uri).iterdir() if entry.is_dir() and not is_hidden(entry.name))
     return {entry.name: 0 for entry in found}
+
+
+def _is_utf8(key: str) -> bool:
+    """Python keeps a file name's undecodable bytes as lone surrogates, which no output can hold."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _fault(item: StoredObject, limits: ImageLimits) -> str:

@@ -5,6 +5,7 @@ Owns the rules alone; pure functions over schemas and columns. Opens no file.
 
 import difflib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -178,9 +179,11 @@ def classes_of(
     """The classes, ordered by label, and the class index of every label value that names one.
 
     With `names` (a ClassLabel) label i is names[i], present or not. Plain integers are their own labels;
-    strings are labelled by their rank in code-point order.
+    strings are labelled by their rank in code-point order. Raises InputError for two classes of one name.
     """
     if names is not None:
+        if repeated := [name for name, times in Counter(names).items() if times > 1]:
+            raise InputError(f"the ClassLabel metadata names two classes {repeated[0]!r}; rename one of them")
         classes = tuple(ClassInfo(label=label, name=name) for label, name in enumerate(names))
         return classes, {info.label: info.label for info in classes}
     found = {value for labels in columns for value in labels.values if value != ""}

@@ -100,8 +100,10 @@ def make_run_plan(
     )
 
 
-def check_existing(store: ObjectStore, run_id: str | None, policy: ExistingPolicy) -> None:
-    """Refuse early what `publish` would refuse after hours of work.
+def check_existing(
+    store: ObjectStore, run_id: str | None, policy: ExistingPolicy, plan: AugmentPlan | None = None
+) -> None:
+    """Refuse early what `publish` would refuse after hours of work; with `plan`, also an append that disagrees.
 
     `run_id` is None while it is not known yet. Raises ConfigError, naming the runs that are there, if the
     policy is 'refuse' and the latest version holds other runs.
@@ -109,6 +111,8 @@ def check_existing(store: ObjectStore, run_id: str | None, policy: ExistingPolic
     latest = latest_snapshot(store)
     if latest is not None:
         _check_policy(store, latest.record, run_id, policy)
+        if policy == "append" and plan is not None:
+            _check_agreement(store, latest.record, plan)
 
 
 def begin_run(store: ObjectStore, run: RunPlan) -> RunProgress:
@@ -117,10 +121,12 @@ def begin_run(store: ObjectStore, run: RunPlan) -> RunProgress:
     Raises ConfigError, naming the fields, if another plan has this run's id, or if the run was aborted;
     IntegrityError if what is stored is corrupt.
     """
+    stored = stored_manifest(store, run.run_id)
+    if stored is not None:  # finished: which libraries are installed now no longer matters
+        return RunProgress(plan=run, manifest=_committed(store, stored.record))
     if not store.put_if_absent(plan_key(run.run_id), run.to_json()):
         _check_same_plan(store, read_plan(store, run.run_id).record, run)
-    stored = stored_manifest(store, run.run_id)
-    return RunProgress(plan=run, manifest=_committed(store, stored.record) if stored else None)
+    return RunProgress(plan=run, manifest=None)
 
 
 def list_shards(store: ObjectStore, run: RunPlan) -> dict[int, ShardReceipt]:
@@ -217,6 +223,8 @@ def _next_snapshot(
     if latest is None:
         return Snapshot(version=1, parent_sha256=None, runs=(run,))
     _check_policy(store, latest.record, run.run_id, policy)
+    if policy == "append":
+        _check_agreement(store, latest.record, read_plan(store, run.run_id).record.plan)
     kept = latest.record.runs if policy == "append" else ()
     return Snapshot(version=latest.record.version + 1, parent_sha256=latest.sha256, runs=(*kept, run))
 
@@ -229,6 +237,25 @@ def _check_policy(store: ObjectStore, latest: Snapshot, run_id: str | None, poli
             "output.on_existing to 'append' (a version with both) or 'replace' (a version with the new run "
             "only), or choose another output.uri"
         )
+
+
+def _check_agreement(store: ObjectStore, latest: Snapshot, plan: AugmentPlan) -> None:
+    """Rows of one version must mean the same: a label one class, an image one shape."""
+    names = {target.label: target.name for target in plan.classes}
+    for listed in latest.runs:
+        there = read_plan(store, listed.run_id).record.plan
+        for target in there.classes:
+            if names.get(target.label, target.name) != target.name:
+                raise ConfigError(
+                    f"{store.uri} holds run {listed.run_id}, in which label {target.label} is {target.name!r}, and "
+                    f"here it is {names[target.label]!r}; set output.on_existing=replace or choose another output.uri"
+                )
+        if there.image != plan.image:
+            raise ConfigError(
+                f"{store.uri} holds run {listed.run_id} with images of {there.image.size} px and "
+                f"{there.image.channels} channel(s), and here they are {plan.image.size} px and "
+                f"{plan.image.channels}; set output.on_existing=replace or choose another output.uri"
+            )
 
 
 def _committed(store: ObjectStore, manifest: Manifest) -> Manifest:

@@ -2,7 +2,7 @@
 
     _models/<name>/training.json                       what decides the weights: put once, then compared
     _models/<name>/source.json                         what the source held when it was last decoded
-    _models/<name>/real-samples.safetensors            a few real images of each class, for looking
+    _models/<name>/real-samples.npz                    a few real images of each class, for looking
     _models/<name>/snapshots/<step>-<digest>/…         the last two snapshots
     _models/<name>/grids/…  tensorboard/…              pictures and curves
     _models/<name>/generator-<sha256>.safetensors      the result
@@ -44,7 +44,7 @@ class ModelRecord(Record):
     key: str
     sha256: str
     steps: int
-    training_sha256: str  # of training.json
+    training_sha256: str  # of the spec it was trained by
 
 
 class ModelFolder:
@@ -88,14 +88,16 @@ class ModelFolder:
             self._drop_snapshot(old)
 
     def latest_snapshot(self) -> dict[str, bytes] | None:
-        """The newest complete snapshot's files by name."""
-        complete = self._complete_snapshots()
-        if not complete:
-            return None
-        return {
-            stored.key.rsplit("/", 1)[1]: self.store.get(stored.key)
-            for stored in self.store.list(complete[-1])
-        }
+        """The newest complete snapshot's files by name; read again where another driver drops it meanwhile."""
+        while complete := self._complete_snapshots():
+            try:
+                return {
+                    stored.key.rsplit("/", 1)[1]: self.store.get(stored.key)
+                    for stored in list(self.store.list(complete[-1]))
+                }
+            except ObjectNotFoundError:
+                continue  # only ever dropped after a newer one was stored
+        return None
 
     def publish(self, generator: bytes, *, steps: int, training_sha256: str) -> ModelRecord:
         """Store the finished generator, then its commit point; if another driver was first, theirs holds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import uuid
 from pathlib import Path
@@ -149,3 +150,16 @@ def test_a_folder_on_s3_gives_the_same_listing_and_bytes_as_a_local_one(tmp_path
     assert remote.listing().classes == local.listing().classes
     (chunk,) = remote.chunks()
     assert list(remote.read(chunk)) == list(local.read(chunk))
+
+
+def test_a_file_whose_name_is_no_text_is_named_and_left_out(tmp_path: Path) -> None:
+    write_files(tmp_path, class_folders({"a": 2, "b": 1}))
+    nameless = os.fsdecode(os.fsencode(tmp_path / "a") + b"/\xff.png")
+    Path(nameless).write_bytes((tmp_path / "a").joinpath(os.listdir(tmp_path / "a")[0]).read_bytes())
+
+    listing = FolderSource(SourceConfig(uri=str(tmp_path))).listing()
+
+    assert len(listing.labels_B) == 3
+    assert [(bad.name, bad.reason) for bad in listing.bad] == [
+        ("'a/\\udcff.png'", "has a name that is not UTF-8; rename it")
+    ]

@@ -73,8 +73,8 @@ def test_a_snapshot_of_another_spec_is_refused_with_the_differences(state):
     other = new_state(tiny_spec(steps=3, gamma=1.0, learning_rate=0.5), CPU)
     with pytest.raises(ConfigError) as error:
         restore(other, dump(state))
-    assert "train.gamma: 0.4 there, 1.0 here" in str(error.value)
-    assert "train.learning_rate: 0.001 there, 0.5 here" in str(error.value)
+    assert "train.gamma: 2.0 there, 1.0 here" in str(error.value)
+    assert "train.learning_rate: 0.0005 there, 0.5 here" in str(error.value)
 
 
 def test_a_snapshot_made_on_more_workers_is_taken(state):

@@ -9,7 +9,19 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from augment.errors import (
+    AugmentError,
+    ConfigError,
+    DivergenceError,
+    GateError,
+    InputError,
+    IntegrityError,
+    PartialError,
+    RetryLaterError,
+)
+from pipelines import cli
+from tests.conftest import set_aws
+from tests.servers import client_env
 
 
 def augment(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -121,3 +133,32 @@ def test_json_errors_are_one_document_on_standard_output(config_file: Path) -> N
     document = json.loads(done.stdout)
     assert (done.returncode, document["exit_code"], document["ok"]) == (3, 3, False)
     assert "rings" in document["error"]
+
+
+def test_a_store_that_does_not_answer_is_exit_code_75(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_aws(monkeypatch, client_env("http://127.0.0.1:9", "nobody", "nothing"))
+
+    done = augment("files", "s3://bucket/dataset")
+
+    assert done.returncode == 75, done.stderr
+    assert "s3://bucket/dataset" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_error_leaves_with_the_exit_code_of_the_contract(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contract = {
+        AugmentError: 1, DivergenceError: 1, IntegrityError: 1, ConfigError: 2, InputError: 3,
+        GateError: 4, PartialError: 5, RetryLaterError: 75,
+    }  # fmt: skip
+    for kind, code in contract.items():
+
+        def fail(error: type[AugmentError] = kind) -> None:
+            raise error("shard 7 is missing")
+
+        monkeypatch.setattr(cli, "app", fail)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == code
+        assert capsys.readouterr().err == "error: shard 7 is missing\n"

@@ -91,7 +91,7 @@ def test_generate_without_a_model_says_what_to_run(config: Config, quiet: Progre
 def test_another_config_under_the_same_name_is_refused_with_what_differs(
     finished: Finished, quiet: Progress
 ) -> None:
-    with pytest.raises(ConfigError, match=r"train\.gamma: 0\.4 there, 0\.7 here"):
+    with pytest.raises(ConfigError, match=r"train\.gamma: 2\.0 there, 0\.7 here"):
         train(load_config(finished.config_file, ["train.gamma=0.7"]), quiet)
 
 

@@ -328,6 +328,27 @@ def test_append_keeps_and_replace_drops_the_runs_before(memory: ObjectStore) -> 
     assert verify(memory.uri, deep=True).ok
 
 
+def test_append_refuses_a_run_that_means_something_else_by_a_label_or_an_image(memory: ObjectStore) -> None:
+    first, gray = tiny_run(), tiny_run(seed=8, channels=1)
+    renamed = tiny_run(
+        classes=tuple(target.model_copy(update={"name": f"{target.name}!"}) for target in first.plan.classes)
+    )
+    commit(memory, first)
+
+    for other, named in ((renamed, "label 0 is 'cat', and here it is 'cat!'"), (gray, r"3 channel\(s\)")):
+        with pytest.raises(ConfigError, match=named):
+            check_existing(memory, other.run_id, "append", other.plan)
+        with pytest.raises(ConfigError, match=named):
+            commit(memory, other, "append")
+    assert open_dataset(memory.uri).version == 1
+
+
+def test_a_committed_run_is_found_again_after_a_library_upgrade(memory: ObjectStore) -> None:
+    first = commit(memory, tiny_run(versions={"torch": "2.6.0"}))
+
+    assert commit(memory, tiny_run(versions={"torch": "2.7.0"})) == first
+
+
 def test_refuse_holds_against_a_run_that_was_published_meanwhile(memory: ObjectStore) -> None:
     run, other = tiny_run(seed=1), tiny_run(seed=2)
     begin_run(memory, run)

@@ -144,16 +144,6 @@ def test_a_shard_with_other_bytes_is_an_error(store: ObjectStore) -> None:
         dataset.to_pandas()
 
 
-def test_runs_that_disagree_on_a_label_are_named(store: ObjectStore) -> None:
-    commit(store, tiny_run())
-    renamed = tuple(
-        target.model_copy(update={"name": f"{target.name}!"}) for target in tiny_run().plan.classes
-    )
-    commit(store, tiny_run(classes=renamed), "append")
-    with pytest.raises(IntegrityError, match="label 0 both 'cat' and 'cat!'"):
-        open_dataset(store.uri).counts()
-
-
 def test_a_dataset_travels_without_credentials(s3_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     commit(open_store(s3_uri), tiny_run())
     dataset = open_dataset(s3_uri)
