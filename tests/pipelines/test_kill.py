@@ -18,7 +18,7 @@ from augment.objects import open_store
 from augment.store.verification import verify
 from tests.pipelines.conftest import keys
 
-SET = ("--set", "train.steps=40", "--set", "train.workers=1", "--set", "output.shard_rows=1")
+SET = ("--set", "train.steps=40", "--set", "output.shard_rows=1")
 
 
 @pytest.fixture(scope="module")
