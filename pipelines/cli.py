@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
+INTERRUPTED = 130  # as a shell reports Ctrl-C
+
 app = typer.Typer(
     name="augment",
     help="Balance the rare classes of an image data set with a conditional GAN, on Ray.",
@@ -103,6 +105,11 @@ def plan(
         console = Console()
         console.print(plan_chart(planned))
         console.print(plan_summary(planned, cost))
+        if not deep:
+            left_out = f"{len(census.bad)} bad file(s) are left out; " if census.bad else ""
+            console.print(
+                f"{left_out}no image was opened: --deep counts those that can't be read", style="dim"
+            )
 
 
 @app.command()
@@ -223,6 +230,10 @@ def main() -> NoReturn:
         if "--json" in sys.argv:
             _print_json({"ok": False, "error": str(error), "exit_code": error.exit_code})
         sys.exit(error.exit_code)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            typer.echo("stopped; what is stored is kept, the same command goes on from there", err=True)
+        raise
     raise AssertionError("typer ends the process itself")
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 # Read by Ray when it starts: reports are registered at this pace, and nothing is phoned home.
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_worker_niceness", "0")  # at its 15, whatever else runs here stalls our threads
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ core writes to the user's terminal
 
 import ray
@@ -87,6 +88,8 @@ def _connect(address: str | None, config: RayConfig) -> None:
         raise RetryLaterError(f"no Ray cluster answers at ray.address={where}: {error}") from error
     except (ValueError, RuntimeError) as error:
         raise ConfigError(f"Ray can't be started or joined with ray.address={where}: {error}") from error
+    except Exception as error:  # Ray raises the bare class where a node is too slow to start
+        raise RetryLaterError(f"Ray did not start (ray.address={where}): {error}; try again") from error
 
 
 def _init(address: str | None, config: RayConfig) -> None:

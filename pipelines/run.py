@@ -168,6 +168,7 @@ class _Job:
             pin_training(self.folder, training_spec(self.config, known))
             log.info("train: model %s is finished already", self.config.name)
             return model
+        self._check_writable()
         cluster = self.cluster()
         images = ingest(self.source, self.config.source, self.config.image, self.progress)
         record = SourceRecord(
@@ -186,6 +187,12 @@ class _Job:
             self.config, self.folder, images, spec,
             cluster=cluster, progress=self.progress,
         )  # fmt: skip
+
+    def _check_writable(self) -> None:
+        """Find out now, not after an hour, that nothing can be stored."""
+        key = f"{self.folder.root}/writable"
+        self.store.put(key, b"")
+        self.store.delete(key)
 
     def source_record(self) -> SourceRecord:
         """What decoding found; the source must not have changed since."""

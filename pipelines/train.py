@@ -4,8 +4,11 @@ Owns the worker group and what each worker hands back on the way: snapshots, pic
 The training itself is augment.gan's, which knows nothing of Ray; where files lie is augment.store.models'.
 """
 
+import signal
+import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +98,9 @@ def fit(
                 ),
             ),
         )
-        with ray_errors("training"), watching(board, show):
+        latest = folder.latest_step()
+        log.info("train: %s", f"going on from step {latest}" if latest else "starting workers")
+        with ray_errors("training"), watching(board, show), _python_ctrl_c():
             trainer.fit()
     record = folder.finished()
     assert record is not None  # noqa: S101  # rank 0 published it before fit() returned
@@ -159,6 +164,20 @@ def _worker(loop_config: dict[str, Any]) -> None:
             recorder.close()
     if recorder is not None:
         folder.publish(export_generator(state), steps=state.step, training_sha256=sha256_hex(job.spec))
+
+
+@contextmanager
+def _python_ctrl_c() -> Iterator[None]:
+    """Ray Train takes Ctrl-C for itself and ends the process by SystemExit; give it back as what it is."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stop:
+        raise KeyboardInterrupt from stop
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
 
 
 def _snapshot_for_all(folder: ModelFolder) -> Mapping[str, bytes] | None:

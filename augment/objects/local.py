@@ -10,7 +10,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from augment.errors import AugmentError, ConfigError, InputError, RetryLaterError
@@ -62,7 +62,13 @@ class LocalStore:
     def delete(self, key: str) -> None:
         """See ObjectStore."""
         with _local_errors(self.uri_of(key)):
-            self._path(key).unlink(missing_ok=True)
+            path = self._path(key)
+            path.unlink(missing_ok=True)
+            for folder in path.parents:  # as on S3, a folder is there only while it holds something
+                if folder == self._root or not _is_empty(folder):
+                    break
+                with suppress(OSError):  # a writer may just have put something there
+                    folder.rmdir()
 
     def uri_of(self, key: str) -> str:
         """See ObjectStore."""
@@ -124,7 +130,19 @@ def _make_folders(folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise ConfigError(f"{folder} cannot be a folder: a file is in the way") from error
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be made: {error.strerror}; choose a place that can be written"
+        ) from error
     return [path.parent for path in missing]
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except FileNotFoundError:
+        return False  # another process removed it: the parents are its care
 
 
 def _sync_folder(folder: Path) -> None:

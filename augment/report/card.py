@@ -56,10 +56,6 @@ def _front_matter(dataset: Dataset) -> dict[str, Any]:
         "configs": [
             {"config_name": "default", "data_files": [{"split": "train", "path": _data_files(dataset)}]}
         ],
-        "dataset_info": {
-            "config_name": "default",
-            "splits": [{"name": "train", "num_examples": dataset.rows}],
-        },
     }
 
 

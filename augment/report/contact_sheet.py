@@ -6,6 +6,7 @@ Axes: B = images, H = height, W = width, C = channels (1 or 3).
 """
 
 import io
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -153,6 +154,8 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """The text, cut with an ellipsis where it is wider than `width` pixels."""
     text = " ".join(text.split())  # a newline in a class name would break the row
+    if not text.isascii():  # Pillow's font has few letters beyond ASCII: é is drawn as e rather than as a box
+        text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode() or ascii(text)
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:

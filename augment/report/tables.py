@@ -126,9 +126,9 @@ def plan_summary(plan: AugmentPlan, cost: CostEstimate) -> RenderableType:
     shards = f"{plan.num_shards:,} {_plural(plan.num_shards, 'shard')} of up to {plan.shard_rows:,} rows"
     grid.add_row("Output", f"{shards}, about {human_bytes(cost.total_bytes)}")
     if cost.train_s is not None:
-        grid.add_row("Training", f"about {human_duration(cost.train_s)}")
-    grid.add_row("Generating", f"about {human_duration(cost.generate_s)}")
-    grid.add_row("Encoding", f"about {human_duration(cost.encode_core_s)} of one CPU core")
+        grid.add_row("Training", _about(cost.train_s))
+    grid.add_row("Generating", _about(cost.generate_s))
+    grid.add_row("Encoding", f"{_about(cost.encode_core_s)} of one CPU core")
     for index, assumption in enumerate(cost.assumptions):
         grid.add_row("" if index else "Assuming", Text(assumption, style="dim"))
     return grid
@@ -141,6 +141,10 @@ def human_bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:,.1f} PB"
+
+
+def _about(seconds: float) -> str:
+    return human_duration(seconds) if seconds < 1 else f"about {human_duration(seconds)}"
 
 
 def human_duration(seconds: float) -> str:

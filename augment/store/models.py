@@ -87,6 +87,11 @@ class ModelFolder:
         for old in complete[:-SNAPSHOTS_KEPT]:
             self._drop_snapshot(old)
 
+    def latest_step(self) -> int | None:
+        """The step of the newest complete snapshot."""
+        complete = self._complete_snapshots()
+        return int(complete[-1].rstrip("/").rsplit("/", 1)[1].partition("-")[0]) if complete else None
+
     def latest_snapshot(self) -> dict[str, bytes] | None:
         """The newest complete snapshot's files by name; read again where another driver drops it meanwhile."""
         while complete := self._complete_snapshots():
