@@ -71,4 +71,5 @@ def test_a_census_of_labels_imports_neither_torch_nor_ray_nor_albumentations(
         "heavy = {'torch', 'ray', 'albumentations', 'cv2'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
