@@ -8,7 +8,7 @@ import types
 import typing
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
 from pydantic.fields import FieldInfo
 
@@ -95,12 +95,16 @@ def choices_of(info: FieldInfo) -> tuple[str, ...]:
 
 def _words(annotation: Any) -> str:
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return _words(args[0]) + _range(annotation.__metadata__)
     if origin is Literal:
         return one_of(args)
     if origin in (Union, types.UnionType):
         members = [_words(arg) for arg in args if arg is not type(None)]
         words = ", or a ".join(members)
         return f"{words} or null" if type(None) in args else words
+    if origin is tuple and args[-1] is not ...:
+        return f"pair of {_words(args[0])}"
     if origin is tuple:
         return f"list of {_words(args[0])}"
     if origin is dict:
@@ -118,7 +122,7 @@ def _item_types(annotation: Any) -> list[Any]:
 def _range(metadata: Iterable[Any]) -> str:
     """` ≥ 1`, ` 0 to 255`, ` > 0 and < 1` or ` like [a-z]`."""
     limits: dict[str, Any] = {}
-    for constraint in metadata:
+    for constraint in (part for item in metadata for part in getattr(item, "metadata", [item])):
         for sign in ("ge", "gt", "le", "lt", "pattern"):
             if getattr(constraint, sign, None) is not None:
                 limits[sign] = getattr(constraint, sign)

@@ -196,7 +196,7 @@ def test_a_list_is_no_config(write: Any) -> None:
         ("train: {steps: 3, steps: 4}", "3: train.steps: given twice (first on line 3); remove one"),
         ("train: 5", "3: train: expected a section (`field: value` lines), got 5"),
         ("train: {loss: hing}", "got 'hing'; did you mean hinge?"),
-        ("train: {precision: off}", "3: train.precision: expected auto, fp32 or bf16, got 'off'"),
+        ("train: {precision: off}", "3: train.precision: expected auto, fp32, bf16 or fp16, got 'off'"),
         ("train: {horizontal_flip: yes}", "expected true or false, got 'yes'; write true"),
         ("train: {horizontal_flip: 1}", "3: train.horizontal_flip: expected true or false, got 1"),
         ("train:\n  diffaugment:\n  - cutout\n  - briteness", "6: train.diffaugment[1]: expected bright"),
@@ -216,7 +216,7 @@ def test_a_list_is_no_config(write: Any) -> None:
         ("name: !env HOME", "3: name: tag !env is not supported; remove it"),
         ("ray: {stall_timeout_s: 0}", "3: ray.stall_timeout_s: expected number > 0, got 0"),
         # what is right alone and wrong together
-        ("train: {workers: 3}", "3: train: batch_size=64 must be a multiple of workers=3; try batch_size=63"),
+        ("train: {workers: 100}", "3: train: batch_size=64 and workers=100 leave some workers without an image"),
         ("train:\n  loss: wgan-gp\n  penalty: r1", "5: train: loss=wgan-gp needs penalty=gradient-penalty"),
         ("balance: {strategy: {a: 5}, ratio: 0.5}", "3: balance.ratio: 0.5 has no effect with a map"),
         ("ray: {address: auto, num_cpus: 2}", "3: ray.num_cpus: 2 is for a cluster started here"),
@@ -273,8 +273,14 @@ def test_all_problems_are_listed_at_once_in_the_order_of_the_file(write: Any) ->
             "balance.strategy={cat: x}",
             "--set balance.strategy={cat: x}: balance.strategy.cat: expected whole number",
         ),
-        ("train={workers: 3}", "--set train={workers: 3}: batch_size=64 must be a multiple of workers=3"),
-        ("train.workers=3", "--set train.workers=3: train: batch_size=64 must be a multiple of workers=3"),
+        (
+            "train={workers: 100}",
+            "--set train={workers: 100}: batch_size=64 and workers=100 leave some workers without an image",
+        ),
+        (
+            "train.workers=100",
+            "--set train.workers=100: train: batch_size=64 and workers=100 leave some workers without an image",
+        ),
         ("output.uri=data", "--set output.uri=data: data is source.uri=data"),
     ],
 )

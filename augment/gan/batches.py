@@ -1,7 +1,8 @@
 """Everything random about a training step, drawn by global sample index and put on the device.
 
 Owns the streams of training and the real images. Sample i of step s has global index s · batch + i,
-whoever computes it: rank r of w takes the r-th of w equal slices, so the number of workers changes no draw.
+whoever computes it: rank r of w takes the r-th of w slices, so the number of workers changes no draw. Where
+a batch does not divide evenly, slices differ by one, and `share` weighs a rank's means accordingly.
 
 B = this rank's samples, D = latent, E = class embedding, K = uniforms of one augmented image.
 """
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from augment.errors import ConfigError, InputError
+from augment.gan.class_balance import effective_number_weights
 from augment.gan.diffaugment import UNIFORMS_PER_IMAGE
 from augment.gan.labels import LabelSampler
 from augment.gan.spec import TrainingSpec
@@ -46,10 +48,11 @@ class RealImages:
 
 @dataclass(frozen=True, slots=True)
 class UpdateDraws:
-    """What one player's update draws for itself."""
+    """What one player's update draws for itself; the twin noise is NoisyTwins' second copy."""
 
     z_BD: Tensor
     embedding_noise_BE: Tensor | None
+    twin_noise_BE: Tensor | None
     augment_real_BK: Tensor
     augment_fake_BK: Tensor
 
@@ -71,15 +74,20 @@ class Batches:
     def __init__(
         self, spec: TrainingSpec, images: RealImages, *, rank: int, world_size: int, device: torch.device
     ) -> None:
-        if spec.train.batch_size % world_size:
+        batch = spec.train.batch_size
+        if batch < world_size:
             raise ConfigError(
-                f"train.batch_size={spec.train.batch_size} must be a multiple of the {world_size} workers"
+                f"train.batch_size={batch} leaves some of {world_size} workers without an image"
             )
         images.check(spec)
         self._spec, self._images, self._device = spec, images, device
         self._sampler = LabelSampler(images.class_index_N, len(spec.classes), spec.train.label_temperature)
-        self._rows = spec.train.batch_size // world_size
-        self._offset = rank * self._rows
+        self._offset, end = (batch * one // world_size for one in (rank, rank + 1))
+        self._rows = end - self._offset
+        self.share = self._rows * world_size / batch
+        """This rank's weight in the mean over ranks: 1 where slices are even."""
+        noise_K = spec.train.embedding_noise * effective_number_weights(np.asarray(spec.counts))
+        self._noise_K1 = noise_K[:, None].astype(np.float32) if noise_K.any() else None
 
     def step(self, step: int) -> StepBatch:
         """This rank's slice of step `step`, 0 ≤ step."""
@@ -87,10 +95,10 @@ class Batches:
         draws = self._sampler.draw(self._spec.seed, first, self._rows)
         return StepBatch(
             real_BCHW=self._real(draws.image_B, first),
-            class_B=torch.from_numpy(draws.class_B).to(self._device, non_blocking=True),
+            class_B=self._to_device(torch.from_numpy(draws.class_B)),
             mix_B=self._uniforms("train.interpolation", first, 1)[:, 0],
-            discriminator=self._update_draws("discriminator", first),
-            generator=self._update_draws("generator", first),
+            discriminator=self._update_draws("discriminator", first, draws.class_B),
+            generator=self._update_draws("generator", first, draws.class_B),
         )
 
     def _real(self, image_B: npt.NDArray[np.int64], first: int) -> Tensor:
@@ -102,29 +110,40 @@ class Batches:
             pixels_BHWC[flip_B2[:, 0]] = pixels_BHWC[flip_B2[:, 0], :, ::-1]
         if train.vertical_flip:
             pixels_BHWC[flip_B2[:, 1]] = pixels_BHWC[flip_B2[:, 1], ::-1]
-        on_device = torch.from_numpy(pixels_BHWC).to(self._device, non_blocking=True)
+        on_device = self._to_device(torch.from_numpy(pixels_BHWC))
         return on_device.permute(0, 3, 1, 2).float() / 127.5 - 1
 
-    def _update_draws(self, player: str, first: int) -> UpdateDraws:
-        model = self._spec.model
-        noise_BE = None
-        if model.conditional and model.embedding_noise > 0:
-            noise_BE = model.embedding_noise * self._normals(
-                f"train.embedding-noise.{player}", first, model.embedding_dim
-            )
+    def _update_draws(self, player: str, first: int, class_B: npt.NDArray[np.int64]) -> UpdateDraws:
+        twins = player == "generator" and self._spec.train.twins_weight > 0
         return UpdateDraws(
-            z_BD=self._normals(f"train.latent.{player}", first, model.latent_dim),
-            embedding_noise_BE=noise_BE,
+            z_BD=self._normals(f"train.latent.{player}", first, self._spec.model.latent_dim),
+            embedding_noise_BE=self._noise(f"train.embedding-noise.{player}", first, class_B),
+            twin_noise_BE=self._noise("train.embedding-noise.twin", first, class_B) if twins else None,
             augment_real_BK=self._uniforms(f"train.augment.{player}.real", first, UNIFORMS_PER_IMAGE),
             augment_fake_BK=self._uniforms(f"train.augment.{player}.fake", first, UNIFORMS_PER_IMAGE),
         )
 
+    def _noise(self, stream: str, first: int, class_B: npt.NDArray[np.int64]) -> Tensor | None:
+        """σ·λ_c·N(0, 1) of the sample's class c (Rangwani et al. 2023, eq. 5); None where it is off."""
+        if self._noise_K1 is None or not self._spec.model.conditional:
+            return None
+        values = normals(
+            self._spec.seed, stream_id(stream), first, self._rows, self._spec.model.embedding_dim
+        )
+        return self._to_device(torch.from_numpy(values * self._noise_K1[class_B]))
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        """Through pinned memory to a GPU, so that neither side waits for the copy."""
+        if self._device.type != "cuda":
+            return tensor
+        return tensor.pin_memory().to(self._device, non_blocking=True)
+
     def _normals(self, stream: str, first: int, width: int) -> Tensor:
         values = normals(self._spec.seed, stream_id(stream), first, self._rows, width)
-        return torch.from_numpy(values).to(self._device, non_blocking=True)
+        return self._to_device(torch.from_numpy(values))
 
     def _uniforms(self, stream: str, first: int, width: int) -> Tensor:
         """Uniforms as float32, cut to 24 bits: rounding to the nearest could give 1, which is outside."""
         values = uniforms(self._spec.seed, stream_id(stream), first, self._rows, width)
         values = np.floor(values * 2.0**24) * 2.0**-24
-        return torch.from_numpy(values.astype(np.float32)).to(self._device, non_blocking=True)
+        return self._to_device(torch.from_numpy(values.astype(np.float32)))

@@ -1,11 +1,12 @@
 """A training state as named files, and back to the last bit.
 
-Owns the snapshot's format: `state.safetensors` (both networks, the average, both Adams' moments) and
-`snapshot.json` (step, spec, and the digest of the other). Plain numbers and JSON: opening one runs no
+Owns the snapshot's format: `state.safetensors` (both networks, the average, both Adams' moments, what adapts)
+and `snapshot.json` (step, spec, what supervision remembers, and the digest of the other). Plain numbers and JSON: opening one runs no
 code. Knows no store and no path.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -16,31 +17,80 @@ from torch import Tensor, nn
 from augment.errors import ConfigError, IntegrityError
 from augment.gan.spec import TrainingSpec
 from augment.gan.state import TrainState
+from augment.gan.supervision import Watch
 from augment.types import Record, sha256_hex
 
-__all__ = ["STATE_FILE", "SUMMARY_FILE", "SnapshotSummary", "dump", "read_summary", "restore"]
+__all__ = [
+    "STATE_FILE",
+    "SUMMARY_FILE",
+    "Capture",
+    "SnapshotSummary",
+    "capture",
+    "dump",
+    "open_snapshot",
+    "read_summary",
+    "restore",
+]
 
 STATE_FILE = "state.safetensors"
 SUMMARY_FILE = "snapshot.json"
+_ADAPTIVE = (
+    "augment_probability",
+    "lecam_real",
+    "lecam_fake",
+    "generator_loss_scale",
+    "discriminator_loss_scale",
+)
 
 
 class SnapshotSummary(Record):
     """What snapshot.json says."""
 
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     step: int
     images_seen: int
     state_sha256: str
     spec: TrainingSpec
+    watch: Watch
+
+
+@dataclass(frozen=True)
+class Capture:
+    """A state's numbers at one moment, apart from the live ones: training may go on while `files` are made."""
+
+    step: int
+    images_seen: int
+    spec: TrainingSpec
+    watch: Watch
+    tensors: Mapping[str, Tensor]
+
+    def files(self) -> dict[str, bytes]:
+        """The snapshot's files by name. Equal states give equal bytes."""
+        data = save({name: tensor.contiguous() for name, tensor in self.tensors.items()})
+        summary = SnapshotSummary(
+            step=self.step,
+            images_seen=self.images_seen,
+            state_sha256=sha256_hex(data),
+            spec=self.spec,
+            watch=self.watch,
+        )
+        return {STATE_FILE: data, SUMMARY_FILE: summary.to_json()}
+
+
+def capture(state: TrainState) -> Capture:
+    """A copy of everything that goes on from here; takes as long as copying it takes."""
+    return Capture(
+        step=state.step,
+        images_seen=state.images_seen,
+        spec=state.spec,
+        watch=state.watch,
+        tensors={name: tensor.detach().to("cpu", copy=True) for name, tensor in _tensors(state)},
+    )
 
 
 def dump(state: TrainState) -> dict[str, bytes]:
     """The snapshot's files by name. Equal states give equal bytes."""
-    data = save({name: tensor.cpu().contiguous() for name, tensor in _tensors(state)})
-    summary = SnapshotSummary(
-        step=state.step, images_seen=state.images_seen, state_sha256=sha256_hex(data), spec=state.spec
-    )
-    return {STATE_FILE: data, SUMMARY_FILE: summary.to_json()}
+    return capture(state).files()
 
 
 def read_summary(files: Mapping[str, bytes]) -> SnapshotSummary:
@@ -53,6 +103,14 @@ def read_summary(files: Mapping[str, bytes]) -> SnapshotSummary:
         raise IntegrityError(f"{SUMMARY_FILE} cannot be read: {error}") from error
 
 
+def open_snapshot(files: Mapping[str, bytes]) -> tuple[SnapshotSummary, dict[str, Tensor]]:
+    """The summary of a snapshot and its tensors by name; raises IntegrityError where it is damaged."""
+    summary = read_summary(files)
+    if sha256_hex(files[STATE_FILE]) != summary.state_sha256:
+        raise IntegrityError(f"{STATE_FILE} does not have the SHA-256 that {SUMMARY_FILE} names")
+    return summary, load(files[STATE_FILE])
+
+
 @torch.no_grad()
 def restore(state: TrainState, files: Mapping[str, bytes]) -> None:
     """Put a snapshot into `state`, which must be of the same spec (`new_state` makes one).
@@ -62,23 +120,26 @@ def restore(state: TrainState, files: Mapping[str, bytes]) -> None:
 
     Raises IntegrityError where the snapshot is damaged, ConfigError where it is of another spec.
     """
-    summary = read_summary(files)
-    if sha256_hex(files[STATE_FILE]) != summary.state_sha256:
-        raise IntegrityError(f"{STATE_FILE} does not have the SHA-256 that {SUMMARY_FILE} names")
+    summary, stored = open_snapshot(files)
     if differences := state.spec.differences(summary.spec):
         raise ConfigError(
             "this snapshot is of another training: " + "; ".join(differences) + ". "
             "Set these back to go on with it, or start a new run"
         )
-    stored = load(files[STATE_FILE])
-    _make_moments(state)
+    if summary.step:
+        _make_moments(state)
+    else:
+        _drop_moments(state)
     for name, tensor in _tensors(state):
         tensor.copy_(stored[name])
-    state.step = summary.step
+    state.step, state.watch = summary.step, summary.watch
 
 
 def _tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of the state by its name in the file, the live one: copying into it restores it."""
+    """Every tensor of the state by its name in the file, the live one: copying into it restores it.
+
+    Before the first step Adam has no moments; the file has none then either.
+    """
     for player, network, adam in _players(state):
         for name, weight in network.named_parameters():
             yield f"{player}.{name}", weight
@@ -86,6 +147,8 @@ def _tensors(state: TrainState) -> Iterator[tuple[str, Tensor]]:
                 yield f"{player}_adam.{name}.{moment}", value
     for name, weight in state.ema.named_parameters():
         yield f"ema.{name}", weight
+    for name in _ADAPTIVE:
+        yield f"adaptive.{name}", getattr(state, name)
 
 
 def _make_moments(state: TrainState) -> None:
@@ -97,6 +160,11 @@ def _make_moments(state: TrainState) -> None:
                 "exp_avg": torch.zeros_like(weight, memory_format=torch.preserve_format),
                 "exp_avg_sq": torch.zeros_like(weight, memory_format=torch.preserve_format),
             }
+
+
+def _drop_moments(state: TrainState) -> None:
+    for _, _, adam in _players(state):
+        adam.state.clear()
 
 
 def _players(state: TrainState) -> tuple[tuple[str, nn.Module, torch.optim.Adam], ...]:

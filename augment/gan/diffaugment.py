@@ -90,19 +90,25 @@ UNIFORMS_PER_IMAGE = sum(1 + operation.parameters for operation in OPERATIONS.va
 
 
 def diffaugment(
-    images_BCHW: Tensor, uniforms_BK: Tensor, *, operations: Collection[DiffAugmentOp], probability: float
+    images_BCHW: Tensor,
+    uniforms_BK: Tensor,
+    *,
+    operations: Collection[DiffAugmentOp],
+    probability: float | Tensor,
 ) -> Tensor:
     """Each asked-for operation on each image with `probability`; K = `UNIFORMS_PER_IMAGE`.
 
+    A probability that adapts is a scalar tensor on the images' device (it is never read by the host).
     With probability well below 1 the augmentations do not leak into what the generator learns (Karras et
     al. 2020, section 2.2).
     """
+    never = isinstance(probability, float) and probability == 0
     column = 0
     for name, operation in OPERATIONS.items():
         gate_B = uniforms_BK[:, column] < probability
         parameters_BP = uniforms_BK[:, column + 1 : column + 1 + operation.parameters]
         column += 1 + operation.parameters
-        if name in operations and probability > 0:
+        if name in operations and not never:
             changed_BCHW = operation.apply(images_BCHW, parameters_BP)
             images_BCHW = torch.where(_per_image(gate_B), changed_BCHW, images_BCHW)
     return images_BCHW

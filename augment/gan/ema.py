@@ -5,7 +5,7 @@ does not change with the batch size.
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 __all__ = ["RAMP", "ema_decay", "update_ema"]
 
@@ -25,5 +25,6 @@ def ema_decay(*, half_life_kimg: float, batch_size: int, images_seen: int) -> fl
 @torch.no_grad()
 def update_ema(average: nn.Module, generator: nn.Module, *, decay: float) -> None:
     """average ← β · average + (1 − β) · generator (Karras et al. 2018, section 4.2)."""
-    for average_weight, weight in zip(average.parameters(), generator.parameters(), strict=True):
-        average_weight.lerp_(weight, 1 - decay)
+    averages: list[Tensor] = list(average.parameters())
+    weights: list[Tensor] = list(generator.parameters())
+    torch._foreach_lerp_(averages, weights, 1 - decay)  # one kernel for all, as the optimisers have them

@@ -3,88 +3,200 @@
 Owns the wiring of one rank's players, draws, rates and losses. Knows no loop and no file.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from augment.gan.ada import adjusted_probability, overfitting_sign
 from augment.gan.batches import StepBatch, UpdateDraws
+from augment.gan.class_balance import effective_number_weights
 from augment.gan.diffaugment import diffaugment
 from augment.gan.divergence import DivergenceGuard
+from augment.gan.lecam import LeCamAnchors, debiased_decay
 from augment.gan.losses import LOSSES
+from augment.gan.low_resolution import shrink
+from augment.gan.networks.conditioning import class_parameters
+from augment.gan.networks.interface import Condition, GeneratorOutput
 from augment.gan.penalties import PENALTIES
 from augment.gan.replica import Replica
 from augment.gan.schedules import Rates
-from augment.gan.state import TrainState, resolve_precision
-from augment.gan.step import Objective, Player, apply_update, discriminator_loss, generator_loss
+from augment.gan.spectral import gsr
+from augment.gan.state import HALF, TrainState, resolve_precision
+from augment.gan.step import (
+    DiscriminatorLoss,
+    Objective,
+    Player,
+    Shown,
+    apply_update,
+    discriminator_loss,
+    generator_loss,
+)
+from augment.gan.twins import barlow_twins
 
 __all__ = ["Game"]
 
+LECAM_DECAY = 0.99  # of the anchors' averages, as in Tseng et al. 2021
+
 
 class Game:
-    """Both players on this rank, and the updates that set one against the other."""
+    """Both players on this rank, and the updates that set one against the other.
 
-    def __init__(self, state: TrainState, replica: Replica) -> None:
-        train = state.spec.train
-        self._state = state
+    `share` is this rank's weight in the mean over ranks (see `Batches.share`).
+    """
+
+    def __init__(self, state: TrainState, replica: Replica, *, share: float = 1.0) -> None:
+        train, model = state.spec.train, state.spec.model
+        self._state, self._replica, self._share = state, replica, share
+        precision = resolve_precision(train.precision, replica.device)
         self._objective = Objective(
             loss=LOSSES[train.loss],
             penalty=PENALTIES[train.resolved_penalty],
             device_type=replica.device.type,
-            bf16=resolve_precision(train.precision, replica.device) == "bf16",
+            half=HALF[precision],
+            auxiliary_weight=train.auxiliary_weight,
+            low_resolution_weight=train.low_resolution_weight,
+            lecam_weight=train.lecam_weight,
         )
-        self._generator = Player(state.generator, replica.parallelize(state.generator), state.generator_adam)
-        self._discriminator = Player(
-            state.discriminator, replica.parallelize(state.discriminator), state.discriminator_adam
+        scaled = precision == "fp16"
+        self._generator = self._player("generator", scaled=scaled)
+        self._discriminator = self._player("discriminator", scaled=scaled)
+        # A penalty's gradient of a gradient cannot be compiled: D learns through `wrapped` where one is due.
+        self._make = self._compiled(self._generator.wrapped)
+        self._learn = self._compiled(self._discriminator.wrapped)
+        self._judge = self._compiled(self._discriminator.module)
+        counts_K = list(state.spec.counts)
+        self._class_weight_K = torch.tensor(
+            effective_number_weights(counts_K), dtype=torch.float32, device=replica.device
         )
-        self.guard = DivergenceGuard(replica.device)
+        self._class_parameters = class_parameters(state.generator) if model.conditional else []
+        self.guard = DivergenceGuard(replica)
 
     def update_discriminator(self, batch: StepBatch, rates: Rates) -> dict[str, Tensor]:
         """D's turn: tell real from generated. Every `penalty_every`-th step pays the penalty for them all."""
         train, draws = self._state.spec.train, batch.discriminator
-        with torch.no_grad():
-            fake_BCHW = self._generate(self._generator.module, batch, draws)
-            real_BCHW = self._augment(batch.real_BCHW, draws.augment_real_BK, rates)
-            fake_BCHW = self._augment(fake_BCHW, draws.augment_fake_BK, rates)
         penalty_due = self._state.step % train.penalty_every == 0
+        condition = Condition(batch.class_B, strength=rates.class_strength)
+        with torch.no_grad():
+            real = self._shown_real(batch, draws, rates)
+            made = self._generate(self._generator.module, condition, draws)
+            fake = self._shown_fake(made, draws, rates)
         loss = discriminator_loss(
-            self._discriminator.wrapped,
-            real_BCHW,
-            fake_BCHW,
-            batch.class_B,
+            self._discriminator.wrapped if penalty_due else self._learn,
+            real,
+            fake,
+            condition,
             self._objective,
             gamma=rates.gamma * train.penalty_every if penalty_due else 0.0,
             mix_B=batch.mix_B,
+            anchors=self._anchors if train.lecam_weight else None,
         )
         self._apply(self._discriminator, loss.total, loss.terms, rates)
-        return {**loss.terms, "real logit": loss.real_logit, "fake logit": loss.fake_logit}
+        return {**loss.terms, **self._observe(loss)}
 
     def update_generator(self, batch: StepBatch, rates: Rates) -> dict[str, Tensor]:
         """G's turn: new latents of the same classes, against the discriminator as it now is."""
         draws = batch.generator
-        fake_BCHW = self._generate(self._generator.wrapped, batch, draws)
-        loss = generator_loss(
-            self._discriminator.module,
-            self._augment(batch.real_BCHW, draws.augment_real_BK, rates),
-            self._augment(fake_BCHW, draws.augment_fake_BK, rates),
-            batch.class_B,
-            self._objective,
-        )
-        self._apply(self._generator, loss, {"generator loss": loss}, rates)
-        return {"generator loss": loss.detach()}
+        condition = Condition(batch.class_B, strength=rates.class_strength)
+        made = self._generate(self._make, condition, draws)
+        with self._discriminator.frozen():
+            loss = generator_loss(
+                self._judge,
+                self._shown_real(batch, draws, rates),
+                self._shown_fake(made, draws, rates),
+                condition,
+                self._objective,
+            )
+        terms = {**loss.terms, **self._generator_regularisers(made, condition, draws)}
+        total = loss.total + sum(terms[name] for name in terms if name not in loss.terms)
+        self._apply(self._generator, total, terms, rates)
+        return {name: term.detach() for name, term in terms.items()}
 
-    def _generate(self, generator: nn.Module, batch: StepBatch, draws: UpdateDraws) -> Tensor:
+    def _generator_regularisers(
+        self, made: GeneratorOutput, condition: Condition, draws: UpdateDraws
+    ) -> dict[str, Tensor]:
+        train, terms = self._state.spec.train, {}
+        if train.gsr_weight and self._class_parameters:
+            terms["gsr"] = train.gsr_weight * gsr(self._class_parameters, self._class_weight_K)
+        if draws.twin_noise_BE is not None:
+            twin = condition._replace(noise_BE=draws.twin_noise_BE)
+            with self._objective.autocast():
+                twin_w_BW = self._state.generator.map(draws.z_BD, twin)
+            terms["twins"] = train.twins_weight * barlow_twins(made.w_BW.float(), twin_w_BW.float())
+        return terms
+
+    def _generate(
+        self, generator: Callable[..., GeneratorOutput], condition: Condition, draws: UpdateDraws
+    ) -> GeneratorOutput:
         with self._objective.autocast():
-            fake_BCHW: Tensor = generator(draws.z_BD, batch.class_B, draws.embedding_noise_BE)
-        return fake_BCHW
+            return generator(draws.z_BD, condition._replace(noise_BE=draws.embedding_noise_BE))
+
+    def _shown_real(self, batch: StepBatch, draws: UpdateDraws, rates: Rates) -> Shown:
+        low = None
+        if (side := self._state.low_side) is not None:
+            low = self._augment(shrink(batch.real_BCHW, side), draws.augment_real_BK, rates)
+        return Shown(self._augment(batch.real_BCHW, draws.augment_real_BK, rates), low)
+
+    def _shown_fake(self, made: GeneratorOutput, draws: UpdateDraws, rates: Rates) -> Shown:
+        low = None
+        if made.low_BChh is not None:
+            low = self._augment(made.low_BChh, draws.augment_fake_BK, rates)
+        return Shown(self._augment(made.image_BCHW, draws.augment_fake_BK, rates), low)
 
     def _augment(self, images_BCHW: Tensor, uniforms_BK: Tensor, rates: Rates) -> Tensor:
+        adaptive = self._state.spec.train.ada_target is not None
         return diffaugment(
             images_BCHW,
             uniforms_BK,
             operations=self._state.spec.train.diffaugment,
-            probability=rates.augment_probability,
+            probability=self._state.augment_probability if adaptive else rates.augment_probability,
         )
+
+    @torch.no_grad()
+    def _observe(self, loss: DiscriminatorLoss) -> dict[str, Tensor]:
+        """D's logits in figures, and what adapts to them: ADA's probability and LeCam's anchors."""
+        train, state = self._state.spec.train, self._state
+        sign = overfitting_sign(
+            loss.real_logits_B, loss.fake_logits_B, relativistic=self._objective.loss.generator_sees_real
+        )
+        seen_3 = torch.stack([sign, loss.real_logits_B.mean(), loss.fake_logits_B.mean()])
+        if train.ada_target is not None or train.lecam_weight:
+            seen_3 = self._replica.sum(seen_3 * (self._share / self._replica.world_size))
+        if train.ada_target is not None:
+            adjusted = adjusted_probability(
+                state.augment_probability, seen_3[0],
+                target=train.ada_target, images=train.batch_size, kimg_to_full=train.ada_kimg,
+            )  # fmt: skip
+            state.augment_probability.copy_(adjusted)
+        if train.lecam_weight:
+            decay = debiased_decay(LECAM_DECAY, state.step)
+            anchors = self._anchors.updated(seen_3[1], seen_3[2], decay=decay)
+            state.lecam_real.copy_(anchors.real)
+            state.lecam_fake.copy_(anchors.fake)
+        return {"overfitting sign": seen_3[0], "real logit": seen_3[1], "fake logit": seen_3[2]}
 
     def _apply(self, player: Player, total: Tensor, terms: dict[str, Tensor], rates: Rates) -> None:
         apply_update(
-            player, total, terms, self.guard, step=self._state.step, learning_rate=rates.learning_rate
+            player, total * self._share if self._share != 1 else total, terms, self.guard,
+            step=self._state.step, learning_rate=rates.learning_rate, beta2=rates.beta2,
+        )  # fmt: skip
+
+    def _compiled(self, network: nn.Module) -> Callable[..., Any]:
+        if not self._state.spec.train.compile:
+            return network
+        compiled: Callable[..., Any] = torch.compile(network, dynamic=False)
+        return compiled
+
+    def _player(self, name: str, *, scaled: bool) -> Player:
+        network: nn.Module = getattr(self._state, name)
+        return Player(
+            module=network,
+            wrapped=self._replica.parallelize(network),
+            optimizer=getattr(self._state, f"{name}_adam"),
+            loss_scale=getattr(self._state, f"{name}_loss_scale") if scaled else None,
         )
+
+    @property
+    def _anchors(self) -> LeCamAnchors:
+        return LeCamAnchors(self._state.lecam_real, self._state.lecam_fake)

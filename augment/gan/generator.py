@@ -27,6 +27,7 @@ from torch import nn
 from augment.errors import ConfigError, IntegrityError
 from augment.gan.config import ModelConfig
 from augment.gan.networks import build_generator
+from augment.gan.networks.interface import Condition
 from augment.gan.networks.layers import channels_last
 from augment.gan.state import TrainState
 from augment.seeds import normals, stream_id
@@ -218,7 +219,7 @@ def _pixels(
     class_index = torch.from_numpy(np.pad(class_index_B, (0, padding))).to(device)
     blocks = []
     for z_TD, class_T in zip(torch.split(z, tile), torch.split(class_index, tile), strict=True):
-        x_TCHW = network(z_TD, class_T)
+        x_TCHW = network(z_TD, Condition(class_T)).image_BCHW
         pixels_TCHW = ((x_TCHW.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         blocks.append(pixels_TCHW.permute(0, 2, 3, 1).cpu())
     return torch.cat(blocks).contiguous().numpy()[:rows]

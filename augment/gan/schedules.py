@@ -6,6 +6,7 @@ from functools import partial
 
 from augment.gan.config import TrainConfig
 from augment.gan.ema import ema_decay
+from augment.gan.transition import transition_strength
 
 __all__ = ["Rates", "augment_probability", "cosine"]
 
@@ -24,26 +25,61 @@ def augment_probability(final: float, *, ramp: float, progress: float) -> float:
     return final if ramp == 0 else final * min(1.0, progress / ramp)
 
 
+MOST_AUGMENT_PROBABILITY = 0.9
+"""Augmentations that always happen leak into what is generated (Karras et al. 2020, figure 4)."""
+
+
+def warm_up(step: int, *, steps: int) -> float:
+    """From 1/steps in a straight line to 1: Adam's first steps, whose moments know little, are small."""
+    return min(1.0, (step + 1) / steps) if steps else 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """The scheduled quantities of one step."""
 
     learning_rate: float
+    beta2: float
     gamma: float
     augment_probability: float
+    class_strength: float
     ema_decay: float
 
     @classmethod
-    def at(cls, train: TrainConfig, step: int) -> "Rates":
-        """Those of step `step`, 0 ≤ step < train.steps."""
-        progress = step / train.steps
+    def at(
+        cls,
+        train: TrainConfig,
+        step: int,
+        *,
+        total_steps: int | None = None,
+        learning_rate_scale: float = 1.0,
+        augment_extra: float = 0.0,
+    ) -> "Rates":
+        """Those of step `step`, 0 ≤ step < `total_steps` (the config's budget, unless time cut it).
+
+        The last two are a remedy's (see augment.gan.supervision).
+        """
+        progress = step / (total_steps or train.budget_steps)
         falling = partial(cosine, final_fraction=train.final_fraction, progress=progress)
+        most = train.diffaugment_probability
         return cls(
-            learning_rate=falling(train.learning_rate),
+            learning_rate=falling(train.learning_rate)
+            * learning_rate_scale
+            * warm_up(step, steps=train.warm_up_steps),
+            beta2=cosine(
+                train.beta2,
+                final_fraction=(train.beta2_final or train.beta2) / train.beta2,
+                progress=progress,
+            ),
             gamma=falling(train.gamma),
             augment_probability=augment_probability(
-                train.diffaugment_probability, ramp=train.diffaugment_ramp, progress=progress
+                max(most, min(MOST_AUGMENT_PROBABILITY, most + augment_extra)),
+                ramp=train.diffaugment_ramp,
+                progress=progress,
             ),
+            class_strength=1.0
+            if train.transition is None
+            else transition_strength(progress, begin=train.transition[0], end=train.transition[1]),
             ema_decay=ema_decay(
                 half_life_kimg=train.ema_half_life_kimg,
                 batch_size=train.batch_size,

@@ -12,12 +12,23 @@ from typing_extensions import Self
 from augment.gan.config import ModelConfig, TrainConfig
 from augment.types import ClassInfo, ImageShape, Record
 
-__all__ = ["TrainingSpec"]
+__all__ = ["HOW_NOT_WHAT", "TrainingSpec"]
 
-_HOW_NOT_WHAT = frozenset(
+HOW_NOT_WHAT = frozenset(
     f"train.{field}"
-    for field in ("workers", "device", "cpus_per_worker", "max_failures", "snapshot_every", "log_every")
-)  # these decide where, how fast and how safely the model is made, not which model
+    for field in (
+        "workers",
+        "device",
+        "cpus_per_worker",
+        "max_failures",
+        "snapshot_every",
+        "log_every",
+        "tf32",
+        "compile",
+        "start_from",
+    )
+)
+"""Fields that decide where, how fast and how safely a model is made, not which model."""
 
 
 class TrainingSpec(Record):
@@ -30,6 +41,7 @@ class TrainingSpec(Record):
     counts: tuple[int, ...]
     seed: int
     data_sha256: str
+    start_sha256: str | None = None  # of the snapshot that fine-tuning starts from
 
     @model_validator(mode="after")
     def _classes_match_counts(self) -> Self:
@@ -46,7 +58,7 @@ class TrainingSpec(Record):
         return [
             f"{name}: {there.get(name, 'absent')} there, {here.get(name, 'absent')} here"
             for name in [*here, *(name for name in there if name not in here)]
-            if name not in _HOW_NOT_WHAT and here.get(name) != there.get(name)
+            if name not in HOW_NOT_WHAT and here.get(name) != there.get(name)
         ]
 
 

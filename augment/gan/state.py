@@ -1,39 +1,72 @@
 """The one mutable thing: what a training run has come to.
 
-Owns the networks, their average and the optimisers, and how they lie in memory. Knows neither how they
-are updated nor how they are stored.
+Owns the networks, their average, the optimisers and what adapts on the way, and how they lie in memory.
+Knows neither how they are updated nor how they are stored.
 """
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from augment.gan.networks import build_discriminator, build_generator
+from augment.gan.loss_scale import new_loss_scale
+from augment.gan.networks import Discriminator, Generator, build_discriminator, build_generator
 from augment.gan.networks.layers import channels_last
+from augment.gan.networks.pyramid import Pyramid
 from augment.gan.spec import TrainingSpec
+from augment.gan.supervision import Watch
 
-__all__ = ["TrainState", "new_state", "resolve_precision"]
+__all__ = ["HALF", "Precision", "TrainState", "new_state", "resolve_precision"]
+
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+HALF: Mapping[Precision, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What the networks' convolutions compute in under autocast."""
 
 
 @dataclass(slots=True)
 class TrainState:
-    """`step` updates of each player are done. `ema` is the generator to use."""
+    """`step` updates of each player are done. `ema` is the generator to use.
+
+    The small tensors adapt to what the discriminator does: ADA's probability, LeCam's anchors, and fp16's
+    loss scales. They stay on the device, so that no step waits for them.
+    """
 
     spec: TrainingSpec
     step: int
-    generator: nn.Module
-    discriminator: nn.Module
-    ema: nn.Module
+    watch: Watch
+    generator: Generator
+    discriminator: Discriminator
+    ema: Generator
     generator_adam: torch.optim.Adam
     discriminator_adam: torch.optim.Adam
+    augment_probability: Tensor
+    lecam_real: Tensor
+    lecam_fake: Tensor
+    generator_loss_scale: Tensor
+    discriminator_loss_scale: Tensor
 
     @property
     def images_seen(self) -> int:
         """Real images shown to the discriminator so far."""
         return self.step * self.spec.train.batch_size
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run, as far as is known."""
+        return self.watch.planned_steps or self.spec.train.budget_steps
+
+    @property
+    def low_side(self) -> int | None:
+        """Pixels a side of UTLO's low-resolution pictures; None where it is off."""
+        if self.spec.model.low_resolution is None:
+            return None
+        pyramid = Pyramid.of(self.spec.model, self.spec.image.size)
+        return pyramid.base << pyramid.level_of(self.spec.model.low_resolution)
 
 
 def new_state(spec: TrainingSpec, device: torch.device) -> TrainState:
@@ -42,25 +75,28 @@ def new_state(spec: TrainingSpec, device: torch.device) -> TrainState:
     Weights lie channels-last, and Adam's moments, which are made from them, lie alike.
     """
     classes = len(spec.classes)
-    networks = (
-        build_generator(spec.model, spec.image, classes, seed=spec.seed),
-        build_discriminator(spec.model, spec.image, classes, seed=spec.seed),
-    )
-    generator, discriminator = (channels_last(network).to(device) for network in networks)
+    generator = build_generator(spec.model, spec.image, classes, seed=spec.seed)
+    discriminator = build_discriminator(spec.model, spec.image, classes, seed=spec.seed)
+    channels_last(generator).to(device)
+    channels_last(discriminator).to(device)
     return TrainState(
         spec=spec,
         step=0,
+        watch=Watch(),
         generator=generator,
         discriminator=discriminator,
         ema=deepcopy(generator).eval().requires_grad_(False),
         generator_adam=_adam(generator, spec),
         discriminator_adam=_adam(discriminator, spec),
+        augment_probability=torch.zeros((), device=device),
+        lecam_real=torch.zeros((), device=device),
+        lecam_fake=torch.zeros((), device=device),
+        generator_loss_scale=new_loss_scale(device),
+        discriminator_loss_scale=new_loss_scale(device),
     )
 
 
-def resolve_precision(
-    precision: Literal["auto", "fp32", "bf16"], device: torch.device
-) -> Literal["fp32", "bf16"]:
+def resolve_precision(precision: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
     """What `auto` means on `device`: bf16 where its arithmetic is native (emulated, it is slower)."""
     if precision != "auto":
         return precision

@@ -1,4 +1,4 @@
-"""The training loop: report, snapshot, stop, gradients and updates, EMA.
+"""The training loop: report, look, measure, snapshot, stop, gradients and updates, EMA.
 
 Owns the order of a run. Knows nothing of Ray, of stores or of files: it is given images, told which rank
 it is, and calls back. Every draw is keyed by a global sample index, so the same spec gives the same run on
@@ -6,22 +6,42 @@ any number of workers up to the order of floating-point sums, and on a CPU a res
 uninterrupted one to the last bit.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from augment.gan.batches import Batches, RealImages
+from augment.gan.batches import Batches, RealImages, StepBatch
 from augment.gan.checkpoint import restore
 from augment.gan.ema import update_ema
 from augment.gan.game import Game
+from augment.gan.prefetch import Prefetch
 from augment.gan.replica import Replica
 from augment.gan.schedules import Rates
+from augment.gan.snapshots import MemorySnapshots, Snapshots
 from augment.gan.spec import TrainingSpec
 from augment.gan.state import TrainState, new_state
+from augment.gan.supervision import (
+    Ending,
+    Evaluation,
+    Trouble,
+    TroubleError,
+    Watch,
+    after_evaluation,
+    after_look,
+    after_trouble,
+    plan_within,
+    remedy_in_words,
+)
+from augment.gan.vitals import Vitals
 
 __all__ = ["RealImages", "Replica", "Report", "TrainState", "TrainingSpec", "train"]
+
+log = logging.getLogger("augment")
+
+Evaluate = Callable[[TrainState], Evaluation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +49,17 @@ class Report:
     """What happened since the last report, as this rank saw it.
 
     `values` holds means over the steps since then: discriminator loss, generator loss, real logit, fake
-    logit, and r1, r2 or gradient_penalty over those steps that had one; and the last step's learning rate,
-    gamma, augment probability and EMA decay.
+    logit, overfitting sign, every regulariser that is on, and r1, r2 or gradient_penalty over those steps that
+    had one; and the last step's learning rate, gamma, augment probability and EMA decay. `diversity` is each
+    class's, as a share of its real images'.
     """
 
     step: int
     images_seen: int
     images_per_second: float  # over all workers
     values: Mapping[str, float]
+    diversity: Mapping[str, float] = field(default_factory=dict)
+    evaluation: Evaluation | None = None  # where this step had one; of rank 0, as `diversity` is
 
     @property
     def kimg(self) -> float:
@@ -49,56 +72,219 @@ def train(
     images: RealImages,
     *,
     replica: Replica | None = None,
-    resume: Mapping[str, bytes] | None = None,
+    snapshots: Snapshots | None = None,
+    start: Callable[[TrainState], None] = lambda state: None,
+    evaluate: Evaluate | None = None,
     on_report: Callable[[Report], None] = lambda report: None,
-    on_snapshot: Callable[[TrainState], None] = lambda state: None,
 ) -> TrainState:
-    """Fit the GAN of `spec` to `images`, from the snapshot files `resume` or from the start.
+    """Fit the GAN of `spec` to `images`, from the latest of `snapshots` or from the start.
 
-    Every rank makes the same calls. `on_report` comes each `log_every` steps and at the end; `on_snapshot`
-    each `snapshot_every` steps and at the end, with the live state: save what you need before returning.
+    Every rank makes the same calls. `start` may change the state before the first step of a new run (fine-
+    tuning). `evaluate`, where given, is called on rank 0 each `evaluate_every` steps and at the end; the state
+    returned is then that of the best measurement, else the last. `on_report` comes each `log_every` steps
+    and at the end.
 
     Raises InputError (images unlike the spec), ConfigError (batch size and workers; a snapshot of another
-    spec), IntegrityError (a damaged snapshot), DivergenceError (a non-finite loss: the weights are those of
-    the last good step).
+    spec), IntegrityError (a damaged snapshot), DivergenceError (mode collapse, an overfitting discriminator or
+    divergence, after `remedies` were tried: the snapshots are from before).
     """
-    replica = replica or Replica()
-    batches = Batches(spec, images, rank=replica.rank, world_size=replica.world_size, device=replica.device)
-    state = new_state(spec, replica.device)
-    if resume is not None:
-        restore(state, resume)
-    game, log, begin = Game(state, replica), _Log(spec, state.step), state.step
-
-    while True:
-        at_end = state.step >= spec.train.steps
-        moved = state.step > begin
-
-        # Report. The host waits for the device here and at snapshots: where a GPU's divergence is seen.
-        if moved and (at_end or state.step % spec.train.log_every == 0):
-            game.guard.raise_if_diverged()
-            on_report(log.report(state.step))
-
-        # Snapshot.
-        if moved and (at_end or state.step % spec.train.snapshot_every == 0):
-            game.guard.raise_if_diverged()
-            on_snapshot(state)
-
-        # Stop.
-        if at_end:
-            return state
-
-        # Gradients and updates: the discriminator's turn, then the generator's.
-        rates, batch = Rates.at(spec.train, state.step), batches.step(state.step)
-        log.add(game.update_discriminator(batch, rates))
-        log.add(game.update_generator(batch, rates))
-
-        # EMA.
-        update_ema(state.ema, state.generator, decay=rates.ema_decay)
-        state.step += 1
+    run = _Run(spec, images, replica or Replica(), snapshots or MemorySnapshots(), evaluate, on_report)
+    try:
+        if not run.resume():
+            run.begin(start)
+        while run.state.watch.ended is None:
+            try:
+                run.to_the_end()
+            except TroubleError as error:
+                run.go_back(error.trouble)
+        run.take_best()
+        return run.state
+    finally:
+        run.close()
 
 
-class _Log:
+class _Run:
+    """One call of `train`: the state, the players and what watches them."""
+
+    def __init__(
+        self,
+        spec: TrainingSpec,
+        images: RealImages,
+        replica: Replica,
+        snapshots: Snapshots,
+        evaluate: Evaluate | None,
+        on_report: Callable[[Report], None],
+    ) -> None:
+        batches = Batches(
+            spec, images, rank=replica.rank, world_size=replica.world_size, device=replica.device
+        )
+        self.state = new_state(spec, replica.device)
+        self._spec, self._replica, self._snapshots = spec, replica, snapshots
+        self._evaluate, self._on_report = evaluate, on_report
+        self._game = Game(self.state, replica, share=batches.share)
+        self._vitals = Vitals(spec, images, replica.device) if replica.rank == 0 else None
+        self._prefetch = Prefetch(batches.step) if replica.device.type == "cuda" else None
+        self._batch: Callable[[int], StepBatch] = self._prefetch or batches.step
+
+    def resume(self) -> bool:
+        """Go on from the latest snapshot; False where there is none."""
+        files = self._replica.agree(self._snapshots.latest)
+        if files is not None:
+            restore(self.state, files)
+        return files is not None
+
+    def begin(self, start: Callable[[TrainState], None]) -> None:
+        """A new run, whose first snapshot is the one that a remedy finds where nothing better was made."""
+        start(self.state)
+        self._snapshots.save(self.state, best=False)
+
+    def to_the_end(self) -> None:
+        """Steps until the watch says that the run has ended. Raises TroubleError."""
+        train, state = self._spec.train, self.state
+        account, begin = _Account(self._spec, state.step), state.step
+        clock = _Clock(state.watch.elapsed_s)
+        while True:
+            moved = state.step > begin
+            at_end = state.step >= state.total_steps
+
+            # Report, look and measure: the host waits for the device here, and here alone.
+            is_best = False
+            if moved and (at_end or state.step % train.log_every == 0):
+                is_best = self._look(account, clock, at_end=at_end)
+            if at_end and state.watch.ended is None:
+                state.watch = state.watch.model_copy(update={"ended": self._ending()})
+            ended = state.watch.ended is not None
+
+            # Snapshot, unless it might be of a collapse.
+            due = ended or is_best or state.step % train.snapshot_every == 0
+            if moved and due and not state.watch.suspicious_looks:
+                self._game.guard.raise_if_diverged()
+                self._snapshots.save(state, best=is_best)
+
+            # Stop.
+            if ended:
+                return
+
+            # Gradients and updates: the discriminator's turn, then the generator's.
+            rates, batch = self._rates(), self._batch(state.step)
+            account.add(self._game.update_discriminator(batch, rates))
+            account.add(self._game.update_generator(batch, rates))
+
+            # EMA.
+            update_ema(state.ema, state.generator, decay=rates.ema_decay)
+            state.step += 1
+            account.rates = rates
+
+    def go_back(self, trouble: Trouble) -> None:
+        """The one remedy: the best snapshot (or the latest), with what `after_trouble` changes."""
+        state = self.state
+        files = self._replica.agree(lambda: self._snapshots.best() or self._snapshots.latest())
+        assert files is not None  # noqa: S101  # one was saved before the first step
+        before = state.watch
+        restore(state, files)
+        state.watch = after_trouble(before, state.watch, trouble, self._spec.train)
+        self._game.guard.reset()
+        if self._replica.rank == 0:
+            log.warning("train: %s", remedy_in_words(state.watch, state.step))
+        self._snapshots.save(state, best=False)  # a run that is killed now goes on from here
+
+    def take_best(self) -> None:
+        """The state that was measured best, where any was measured."""
+        watch = self.state.watch
+        if watch.best is None or watch.best.step == self.state.step:
+            return
+        files = self._replica.agree(self._snapshots.best)
+        assert files is not None  # noqa: S101  # every best was saved as such
+        restore(self.state, files)
+        self.state.watch = watch
+
+    def close(self) -> None:
+        """Let go of the look-ahead."""
+        if self._prefetch is not None:
+            self._prefetch.close()
+
+    def _look(self, account: "_Account", clock: "_Clock", *, at_end: bool) -> bool:
+        """Report, and let rank 0 judge; whether this step is the best measured. Raises TroubleError."""
+        self._game.guard.raise_if_diverged()
+        state = self.state
+        report = account.report(state.step)
+        verdict = self._replica.agree(lambda: self._judge(report, clock, at_end=at_end))
+        if self._replica.rank == 0:
+            report = replace(report, diversity=verdict.diversity, evaluation=verdict.evaluation)
+        self._on_report(report)
+        if verdict.trouble is not None:
+            raise TroubleError(verdict.trouble)
+        assert verdict.watch is not None  # noqa: S101  # a verdict is one or the other
+        state.watch = verdict.watch
+        return state.watch.best is not None and state.watch.best.step == state.step
+
+    def _judge(self, report: Report, clock: "_Clock", *, at_end: bool) -> "_Verdict":
+        """Rank 0's: what the newest figures say of the run."""
+        train, watch = self._spec.train, self.state.watch
+        assert self._vitals is not None  # noqa: S101  # rank 0 has them
+        diversity, evaluation = self._vitals.look(self.state.generator), None
+        every = train.resolved_evaluate_every
+        try:
+            watch = after_look(
+                watch, train, step=report.step, values=report.values, diversity=diversity, last=at_end
+            )
+            if self._evaluate is not None and every and (at_end or report.step % every == 0):
+                evaluation = self._evaluate(self.state)
+                watch = after_evaluation(
+                    watch, train, evaluation, overfitting_sign=report.values["overfitting sign"]
+                )
+        except TroubleError as error:
+            return _Verdict(None, error.trouble, diversity, evaluation)
+        watch = plan_within(
+            watch,
+            train,
+            step=report.step,
+            elapsed_s=clock.elapsed_s,
+            steps_per_s=report.images_per_second / train.batch_size,
+        )
+        return _Verdict(watch, None, diversity, evaluation)
+
+    def _rates(self) -> Rates:
+        watch = self.state.watch
+        return Rates.at(
+            self._spec.train,
+            self.state.step,
+            total_steps=self.state.total_steps,
+            learning_rate_scale=watch.learning_rate_scale,
+            augment_extra=watch.augment_extra,
+        )
+
+    def _ending(self) -> Ending:
+        if self.state.watch.planned_steps is not None and self.state.step < self._spec.train.budget_steps:
+            return "max_time"
+        return "max_kimg" if self.state.step < self._spec.train.steps else "steps"
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What rank 0 tells the others: the watch to go on with, or the trouble."""
+
+    watch: Watch | None
+    trouble: Trouble | None
+    diversity: Mapping[str, float]
+    evaluation: Evaluation | None
+
+
+class _Clock:
+    """Seconds of training, those before a resume included."""
+
+    def __init__(self, before_s: float) -> None:
+        self._begin_s = time.perf_counter() - before_s
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self._begin_s
+
+
+class _Account:
     """Sums of the loss terms since the last report, left on the device until then."""
+
+    rates: Rates  # of the last step
 
     def __init__(self, spec: TrainingSpec, step: int) -> None:
         self._spec = spec
@@ -122,7 +308,7 @@ class _Log:
             step=step,
             images_seen=step * self._spec.train.batch_size,
             images_per_second=images / (time.perf_counter() - self._time_s),
-            values={**values, **Rates.at(self._spec.train, step - 1).by_name},
+            values={**values, **self.rates.by_name},
         )
         self._begin(step)
         return report

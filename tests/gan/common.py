@@ -10,7 +10,12 @@ from augment.types import ClassInfo, ImageShape
 
 
 def tiny_spec(
-    *, size: int = 16, channels: int = 1, model: dict[str, Any] | None = None, **train: Any
+    *,
+    size: int = 16,
+    channels: int = 1,
+    counts: tuple[int, ...] = (12, 5, 3),
+    model: dict[str, Any] | None = None,
+    **train: Any,
 ) -> TrainingSpec:
     """Three classes with 12, 5 and 3 images; a few steps of batch 8."""
     settings = {"steps": 6, "batch_size": 8, "penalty_every": 2, "precision": "fp32", "log_every": 2} | train
@@ -19,7 +24,7 @@ def tiny_spec(
         train=TrainConfig(**settings),
         image=ImageShape(size=size, channels=channels),
         classes=tuple(ClassInfo(label=10 * i, name=name) for i, name in enumerate(("bag", "boot", "coat"))),
-        counts=(12, 5, 3),
+        counts=counts,
         seed=7,
         data_sha256="0" * 64,
     )

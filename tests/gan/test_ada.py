@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from augment.gan.ada import adjusted_probability, overfitting_sign
@@ -28,7 +28,6 @@ def test_the_relativistic_sign_asks_the_same_of_pairs():
     pairs=st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=1),
     shift=st.integers(-99, 99),
 )
-@settings(deadline=None)
 def test_a_shift_of_all_logits_changes_nothing_for_a_relativistic_loss(pairs, shift):
     real, fake = torch.tensor(pairs, dtype=torch.float32).T
     moved = overfitting_sign(real + shift, fake + shift, relativistic=True)
@@ -36,7 +35,6 @@ def test_a_shift_of_all_logits_changes_nothing_for_a_relativistic_loss(pairs, sh
 
 
 @given(real=LOGITS, relativistic=st.booleans())
-@settings(deadline=None)
 def test_the_sign_lies_between_minus_1_and_1_and_is_0_for_a_guess(real, relativistic):
     real = torch.tensor(real)
     sign = overfitting_sign(real, -real, relativistic=relativistic)

@@ -6,11 +6,12 @@ import torch
 
 from augment.errors import ConfigError, InputError
 from augment.gan.batches import Batches
+from augment.gan.class_balance import effective_number_weights
 from augment.gan.training import RealImages
 from tests.gan.common import tiny_images, tiny_spec
 
 CPU = torch.device("cpu")
-SPEC = tiny_spec(model={"embedding_noise": 0.3}, horizontal_flip=True, vertical_flip=True)
+SPEC = tiny_spec(embedding_noise=0.3, twins_weight=0.1, horizontal_flip=True, vertical_flip=True)
 
 
 def leaves(batch):
@@ -29,11 +30,11 @@ def batch(step=3, rank=0, world_size=1, spec=SPEC):
     )
 
 
-@pytest.mark.parametrize("world_size", [2, 4, 8])
+@pytest.mark.parametrize("world_size", [2, 3, 4, 8])
 def test_the_ranks_slices_together_are_the_one_workers_batch(world_size):
     alone = batch()
     ranks = [batch(rank=rank, world_size=world_size) for rank in range(world_size)]
-    assert len(alone) == 11
+    assert len(alone) == 12
     for name, tensor in alone.items():
         assert torch.equal(torch.cat([rank[name] for rank in ranks]), tensor), name
 
@@ -70,9 +71,27 @@ def test_uniforms_are_below_1_in_float32():
     assert all(((u >= 0) & (u < 1)).all() for u in drawn)
 
 
+def test_uneven_slices_weigh_their_means_so_that_the_mean_over_ranks_is_that_of_the_batch():
+    batches = [Batches(SPEC, tiny_images(SPEC), rank=rank, world_size=3, device=CPU) for rank in range(3)]
+    rows = [len(one.step(0).class_B) for one in batches]
+    assert sorted(rows) == [2, 3, 3]
+    means = [one.share * one.step(0).generator.z_BD.mean() for one in batches]
+    torch.testing.assert_close(sum(means) / 3, batch(step=0)["generator.z_BD"].mean())
+
+
+def test_rare_classes_get_more_embedding_noise_by_their_effective_number():
+    spec = tiny_spec(embedding_noise=0.3, batch_size=4096)
+    step = Batches(spec, tiny_images(spec), rank=0, world_size=1, device=CPU).step(0)
+    found = [step.generator.embedding_noise_BE[step.class_B == k].std().item() for k in range(3)]
+    expected = 0.3 * effective_number_weights(spec.counts)
+    assert found == pytest.approx(expected.tolist(), rel=0.05)
+
+
 def test_without_embedding_noise_or_classes_none_is_drawn():
-    for model in ({"embedding_noise": 0.0}, {"embedding_noise": 1.0, "conditional": False}):
-        spec = tiny_spec(model=model)
+    for spec in (
+        tiny_spec(embedding_noise=0.0),
+        tiny_spec(embedding_noise=1.0, model={"conditional": False}),
+    ):
         step = Batches(spec, tiny_images(spec), rank=0, world_size=1, device=CPU).step(0)
         assert step.generator.embedding_noise_BE is None
 
@@ -90,5 +109,5 @@ def test_images_of_another_shape_type_or_census_are_input_errors():
 
 
 def test_a_batch_that_cannot_be_shared_out_is_a_config_error():
-    with pytest.raises(ConfigError, match=r"train\.batch_size=8 must be a multiple of the 3 workers"):
-        Batches(SPEC, tiny_images(SPEC), rank=0, world_size=3, device=CPU)
+    with pytest.raises(ConfigError, match=r"train\.batch_size=8 leaves some of 9 workers without an image"):
+        Batches(SPEC, tiny_images(SPEC), rank=0, world_size=9, device=CPU)

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from augment.errors import ConfigError, IntegrityError
-from augment.gan.checkpoint import STATE_FILE, SUMMARY_FILE, dump, read_summary, restore
+from augment.gan.checkpoint import STATE_FILE, SUMMARY_FILE, capture, dump, read_summary, restore
 from augment.gan.state import new_state
+from augment.gan.supervision import Watch
 from augment.gan.training import train
 from tests.gan.common import tiny_images, tiny_spec
 
@@ -23,7 +24,7 @@ def test_a_snapshot_is_two_files_without_pickle(state):
     assert set(files) == {STATE_FILE, SUMMARY_FILE}
     assert not any(b"pickle" in data or data.startswith(b"\x80") for data in files.values())
     summary = json.loads(files[SUMMARY_FILE])
-    assert (summary["step"], summary["images_seen"], summary["format_version"]) == (3, 24, 1)
+    assert (summary["step"], summary["images_seen"], summary["format_version"]) == (3, 24, 2)
 
 
 def test_restoring_gives_the_same_snapshot_again(state):
@@ -34,6 +35,35 @@ def test_restoring_gives_the_same_snapshot_again(state):
     assert other.step == 3
 
 
+def test_a_capture_stays_as_it_was_while_training_goes_on(state):
+    live = new_state(state.spec, CPU)
+    taken, before = capture(live), dump(live)
+    with torch.no_grad():
+        for weight in live.generator.parameters():
+            weight.add_(1)
+    live.step += 1
+    assert taken.files() == before
+
+
+def test_what_adapts_and_what_supervision_remembers_come_back(state):
+    live = new_state(state.spec, CPU)
+    live.augment_probability.fill_(0.3)
+    live.lecam_fake.fill_(-2.0)
+    live.watch = Watch(attempt=1, learning_rate_scale=0.5, alive=True)
+    other = new_state(state.spec, CPU)
+    restore(other, dump(live))
+    assert float(other.augment_probability) == pytest.approx(0.3)
+    assert float(other.lecam_fake) == -2.0
+    assert other.watch == live.watch
+
+
+def test_a_snapshot_from_before_the_first_step_takes_the_moments_away_again(state):
+    fresh, used = dump(new_state(state.spec, CPU)), new_state(state.spec, CPU)
+    restore(used, dump(state))
+    restore(used, fresh)
+    assert dump(used) == fresh
+
+
 def test_restoring_keeps_the_memory_format_of_weights_and_moments(state):
     other = new_state(state.spec, CPU)
     restore(other, dump(state))
@@ -42,8 +72,8 @@ def test_restoring_keeps_the_memory_format_of_weights_and_moments(state):
         (other.discriminator, other.discriminator_adam),
     ):
         for name, weight in network.named_parameters():
-            if weight.dim() == 4 and name != "layers.0.weight":
-                assert weight.is_contiguous(memory_format=torch.channels_last)
+            if weight.dim() == 4 and weight.shape[1] > 1:
+                assert weight.is_contiguous(memory_format=torch.channels_last), name
             assert adam.state[weight]["exp_avg"].stride() == weight.stride()
             assert adam.state[weight]["exp_avg_sq"].stride() == weight.stride()
 

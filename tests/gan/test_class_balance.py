@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from augment.errors import ConfigError, InputError
@@ -17,7 +17,6 @@ def test_the_nth_image_adds_beta_to_the_power_n_minus_1(beta):
 
 
 @given(count=st.integers(1, 10**6), beta=BETAS)
-@settings(deadline=None)
 def test_the_effective_number_lies_between_1_and_both_the_images_and_the_distinct_looks(count, beta):
     (number,) = effective_number([count], beta)
     assert 1 - 1e-9 <= number <= min(count, 1 / (1 - beta)) * (1 + 1e-9)
@@ -31,7 +30,6 @@ def test_the_weights_are_those_of_the_gsr_code_for_cifar_10_at_imbalance_100():
 
 
 @given(counts=COUNTS, beta=BETAS)
-@settings(deadline=None)
 def test_weights_average_1_over_the_classes_with_images_and_rarer_classes_weigh_no_less(counts, beta):
     weights = effective_number_weights(counts, beta)
     counts = np.array(counts)
@@ -43,7 +41,6 @@ def test_weights_average_1_over_the_classes_with_images_and_rarer_classes_weigh_
 
 
 @given(counts=COUNTS)
-@settings(deadline=None)
 def test_an_empty_class_changes_no_other_weight(counts):
     alone = effective_number_weights(counts)
     np.testing.assert_allclose(effective_number_weights([0, *counts, 0]), [0, *alone, 0], rtol=1e-12)

@@ -6,6 +6,7 @@ import torch
 
 from augment.errors import ConfigError, IntegrityError
 from augment.gan.generator import export_generator, frozen_generator, read_info
+from augment.gan.networks import Condition
 from augment.gan.training import train
 from augment.types import AugmentPlan, ClassTarget, ImageShape, sha256_hex
 from tests.gan.common import tiny_images, tiny_spec
@@ -66,7 +67,7 @@ def test_a_generator_makes_what_the_average_makes(state, exported):
         z = torch.from_numpy(generate.latents(SEED, np.array([1]), np.array([5])))
         pixels = generate(SEED, np.array([1]), np.array([5]))
     with torch.no_grad():
-        x = state.ema(z, torch.tensor([1]))[0].permute(1, 2, 0).numpy()
+        x = state.ema(z, Condition(torch.tensor([1]))).image_BCHW[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(pixels[0], np.clip((x + 1) * 127.5, 0, 255), atol=0.51)
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from augment.errors import InputError
@@ -11,7 +11,6 @@ from augment.gan.labels import LabelSampler, tempered
     counts=st.lists(st.integers(0, 5000), min_size=1, max_size=20).filter(any),
     temperature=st.floats(0, 1),
 )
-@settings(deadline=None)
 def test_tempered_labels_are_n_to_the_tau_normalised(counts, temperature):
     p = tempered(counts, temperature)
     expected = np.array([n**temperature if n else 0.0 for n in counts])
@@ -47,7 +46,6 @@ def test_every_image_of_a_class_is_drawn_about_equally_often():
 
 
 @given(first=st.integers(0, 10**12), cut=st.integers(0, 32))
-@settings(deadline=None)
 def test_a_block_of_draws_is_the_same_in_one_piece_or_in_two(first, cut):
     sampler = LabelSampler(np.repeat([0, 1, 2], [7, 3, 2]), 3, 0.5)
     whole = sampler.draw(5, first, 32)

@@ -15,7 +15,7 @@ def small_blocks(monkeypatch):
 
 
 @given(seed=st.integers(0, 10**6), n=st.integers(1, 40), m=st.integers(1, 30), shift=st.floats(-1e3, 1e3))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_blocks_together_are_the_matrix_that_scipy_computes(seed, n, m, shift):
     random = np.random.default_rng(seed)
     x, y = random.normal(shift, 1, (n, 6)), random.normal(shift, 1, (m, 6))

@@ -62,7 +62,7 @@ def test_fewer_vectors_than_features_give_the_nuclear_norm_of_their_products():
 
 
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 30), scale=st.floats(0.1, 10), shift=st.floats(-50, 50))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_frechet_distance_is_symmetric_unmoved_by_rigid_motion_and_grows_with_the_square(
     seed, n, scale, shift
 ):
@@ -79,7 +79,7 @@ def test_frechet_distance_is_symmetric_unmoved_by_rigid_motion_and_grows_with_th
 
 
 @given(shift=st.floats(-10, 10))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_a_moved_set_is_as_far_as_the_square_of_the_way(shift):
     x = gaussian(3, 25)
     distance = frechet_distance(Moments.of(x), Moments.of(x + shift))
@@ -114,7 +114,7 @@ def test_kernel_distance_of_two_samples_of_one_distribution_is_0_in_the_mean():
 
 
 @given(seed=st.integers(0, 10**6))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_kernel_distance_is_symmetric_and_unmoved_by_rotation(seed):
     x, y = gaussian(seed, 8), gaussian(seed + 1, 9, mean=0.5)
     rotation = ortho_group.rvs(6, random_state=seed)
@@ -152,7 +152,7 @@ def brute_force(real, fake, k):
     k=st.integers(1, 5),
     mean=st.floats(0, 3),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_prdc_is_what_explicit_balls_give(seed, n, m, k, mean):
     real, fake = gaussian(seed, n, features=3), gaussian(seed + 1, m, features=3, mean=mean)
     found = prdc(real, fake, k)
@@ -195,7 +195,7 @@ def test_one_repeated_vector_is_precise_but_has_no_recall():
 
 
 @given(seed=st.integers(0, 10**6), scale=st.floats(0.01, 100))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_prdc_is_unmoved_by_rigid_motion_and_scale(seed, scale):
     real, fake = gaussian(seed, 20), gaussian(seed + 1, 15, mean=0.5)
     rotation = ortho_group.rvs(6, random_state=seed)

@@ -15,7 +15,7 @@ def real_sets(seed, n=400):
 
 
 @given(total=st.integers(1, 5000), share=st.floats(0, 1))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_the_interval_is_wilsons_as_scipy_computes_it(total, share):
     count = round(share * total)
     expected = binomtest(count, total).proportion_ci(0.95, method="wilson")

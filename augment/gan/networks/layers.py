@@ -1,36 +1,42 @@
-"""The layers that every backbone is made of, with their initial weights, and the pyramid of resolutions.
+"""The layers that every backbone is made of, with their initial weights.
 
-Owns: He's initialisation, the activation, and which channels stand at which resolution. Knows no
-backbone, no class label and no loss. There is no normalisation layer anywhere: R3GAN (Huang et al.
-2024) shows that good initial weights and gradient penalties do without.
+Owns: He's initialisation, the activation, resampling, and how features lie in memory. Knows no backbone, no
+class label and no loss. Nothing here normalises: R3GAN (Huang et al. 2024) shows that good initial weights
+and gradient penalties do without.
+
+B = samples, C = channels, F and G = features in a row, in and out.
 """
 
 import math
-from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from augment.errors import ConfigError
-from augment.gan.config import ModelConfig
-
 __all__ = [
+    "HE_GAIN",
     "Activation",
     "ChannelsLast",
     "Flatten",
-    "Pyramid",
+    "Linear",
     "Unflatten",
+    "Upsample",
     "channels_last",
     "conv",
     "down_conv",
     "linear",
+    "matrix_product",
     "up_conv",
     "upsample",
 ]
 
 _SLOPE = 0.2
-_HE_GAIN = math.sqrt(2 / (1 + _SLOPE**2))  # keeps the variance through a leaky ReLU (He et al. 2015, eq. 15)
+_ALIGNMENT = 16  # numbers in the widest vector register
+HE_GAIN = math.sqrt(2 / (1 + _SLOPE**2))
+"""Keeps the second moment through a leaky ReLU (He et al. 2015, eq. 15)."""
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class Activation(nn.LeakyReLU):
@@ -38,6 +44,26 @@ class Activation(nn.LeakyReLU):
 
     def __init__(self) -> None:
         super().__init__(_SLOPE)
+
+
+class Linear(nn.Linear):
+    """A fully connected layer that gives a sample the same bits wherever it stands in the batch."""
+
+    def forward(self, x_BF: Tensor) -> Tensor:
+        """x·Wᵀ + b."""
+        return matrix_product(x_BF, self.weight, self.bias)
+
+
+def matrix_product(x_BF: Tensor, weight_GF: Tensor, bias_G: Tensor | None = None) -> Tensor:
+    """x·Wᵀ + b, [B, G], each row with the same bits wherever it stands.
+
+    Where rows begin off the vector registers' alignment, MKL sums each of them in an order of its own (seen
+    for F not a multiple of 4 and G below 12). Zeros at the rows' ends bring every row to it.
+    """
+    excess = -x_BF.shape[1] % _ALIGNMENT
+    if excess:
+        x_BF, weight_GF = F.pad(x_BF, (0, excess)), F.pad(weight_GF, (0, excess))
+    return F.linear(x_BF, weight_GF, bias_G)
 
 
 class ChannelsLast(nn.Module):
@@ -72,35 +98,50 @@ class Unflatten(nn.Module):
         return x_BF.reshape(-1, *self._shape_HWC).permute(0, 3, 1, 2)
 
 
-def linear(inputs: int, outputs: int, *, gain: float = _HE_GAIN) -> nn.Linear:
+class Upsample(nn.Module):
+    """Twice the resolution, bilinear."""
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, C, 2H, 2W]."""
+        return upsample(x_BCHW)
+
+
+def upsample(x_BCHW: Tensor) -> Tensor:
+    """Twice the resolution, bilinear."""
+    return F.interpolate(x_BCHW, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def linear(inputs: int, outputs: int, *, gain: float = HE_GAIN) -> Linear:
     """A fully connected layer; `gain` is the standard deviation that unit inputs come out with."""
-    layer = nn.Linear(inputs, outputs)
+    layer = Linear(inputs, outputs)
     _initialise(layer, fan_in=inputs, gain=gain)
     return layer
 
 
-def conv(inputs: int, outputs: int, *, kernel: int = 3, gain: float = _HE_GAIN) -> nn.Conv2d:
+def conv(
+    inputs: int, outputs: int, *, kernel: int = 3, groups: int = 1, bias: bool = True, gain: float = HE_GAIN
+) -> nn.Conv2d:
     """A convolution that keeps the resolution."""
-    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
-    _initialise(layer, fan_in=inputs * kernel**2, gain=gain)
+    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=bias)
+    _initialise(layer, fan_in=inputs // groups * kernel**2, gain=gain)
     return layer
 
 
 def down_conv(inputs: int, outputs: int) -> nn.Conv2d:
     """A 4×4 convolution of stride 2: half the resolution."""
     layer = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)
-    _initialise(layer, fan_in=inputs * 16, gain=_HE_GAIN)
+    _initialise(layer, fan_in=inputs * 16, gain=HE_GAIN)
     return layer
 
 
-def up_conv(inputs: int, outputs: int, *, gain: float = _HE_GAIN) -> nn.ConvTranspose2d:
+def up_conv(inputs: int, outputs: int, *, gain: float = HE_GAIN) -> nn.ConvTranspose2d:
     """A 4×4 transposed convolution of stride 2: twice the resolution (Radford et al. 2016)."""
     layer = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
     _initialise(layer, fan_in=inputs * 4, gain=gain)  # 2×2 of the 4×4 taps meet in each output pixel
     return layer
 
 
-def channels_last(network: nn.Module) -> nn.Module:
+def channels_last(network: Network) -> Network:
     """Let the convolutions' weights lie channels-last, as oneDNN and cuDNN compute without copying.
 
     Not those of a discriminator's look at gray images: one channel is the same bytes either way, but a
@@ -113,64 +154,8 @@ def channels_last(network: nn.Module) -> nn.Module:
     return network
 
 
-def upsample(x_BCHW: Tensor) -> Tensor:
-    """Twice the resolution, bilinear."""
-    return F.interpolate(x_BCHW, scale_factor=2.0, mode="bilinear", align_corners=False)
-
-
 @torch.no_grad()
 def _initialise(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, *, fan_in: int, gain: float) -> None:
     layer.weight.normal_(0.0, gain / math.sqrt(fan_in))
     if layer.bias is not None:
         layer.bias.zero_()
-
-
-@dataclass(frozen=True, slots=True)
-class Pyramid:
-    """The resolutions of a network: `base` pixels a side, doubled `doublings` times.
-
-    `channels[k]` stands after k halvings of the image for k ≥ 1, and `channels[0]` at full resolution:
-    half of `width`, for those backbones that compute there.
-    """
-
-    base: int
-    doublings: int
-    channels: tuple[int, ...]
-
-    @classmethod
-    def of(cls, model: ModelConfig, size: int) -> "Pyramid":
-        """The pyramid of images of `size` pixels a side, with the largest base of at most 8 pixels.
-
-        Raises ConfigError where `size` is not a base of 4–8 pixels doubled at least once.
-        """
-        for doublings in range(1, 6):
-            base, rest = divmod(size, 1 << doublings)
-            if not rest and 4 <= base <= 8:
-                return cls(base, doublings, tuple(_channels(model, k) for k in range(doublings + 1)))
-        raise ConfigError(
-            f"image.size={size}: no network can be built; it must be 4–8 doubled, such as 28, 32 or 64"
-        )
-
-    @property
-    def base_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels at the lowest resolution."""
-        return self.base, self.base, self.channels[-1]
-
-    @property
-    def base_features(self) -> int:
-        """Numbers in one image's lowest-resolution feature map."""
-        return math.prod(self.base_shape)
-
-    @property
-    def upward(self) -> list[tuple[int, int]]:
-        """(channels before, channels after) of each doubling, from the base to full resolution."""
-        return [(self.channels[k], self.channels[k - 1]) for k in range(self.doublings, 0, -1)]
-
-    @property
-    def downward(self) -> list[tuple[int, int]]:
-        """(channels before, channels after) of each halving, from full resolution to the base."""
-        return [(after, before) for before, after in reversed(self.upward)]
-
-
-def _channels(model: ModelConfig, halvings: int) -> int:
-    return min(model.max_width, max(1, model.width << halvings >> 1))

@@ -1,0 +1,228 @@
+"""What a run thinks of itself: is it in trouble, is this the best so far, should it end.
+
+Owns the judgement, as pure functions of what was measured: records in, a record out or TroubleError. Knows no
+network, no clock and no file. Rank 0 judges, and every rank is told; the verdict is stored in each snapshot,
+so that a resumed run judges as the uninterrupted one would.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping
+from typing import Literal
+
+from augment.errors import DivergenceError
+from augment.gan.config import TrainConfig
+from augment.types import Record
+
+__all__ = [
+    "ClassScore",
+    "Ending",
+    "Evaluation",
+    "Trouble",
+    "TroubleError",
+    "Watch",
+    "after_evaluation",
+    "after_look",
+    "after_trouble",
+    "plan_within",
+    "remedy_in_words",
+]
+
+Ending = Literal["steps", "max_kimg", "max_time", "plateau"]
+TroubleKind = Literal["divergence", "mode collapse", "discriminator overfitting"]
+
+COLLAPSED = 0.1  # of the real images' diversity: half of the classes below it are a collapse
+CLASS_COLLAPSED = 0.03  # one class below it is one
+ALIVE = 0.3  # once the median class has had this much, falling is a collapse; before, it is a beginning
+GRACE_STEPS = 100  # after which never having been alive is a collapse too
+LOOKS_IN_A_ROW = 2  # one look may be unlucky
+RUNAWAY_LOGIT = 1e3  # R1 and R2 hold logits to about 10
+RUNAWAY_CRITIC = 1e6  # a Wasserstein critic's values are distances, of any size that the images have
+BETTER = 0.99  # a measurement counts as better from this share of the best on: less is noise
+WORSE = 1.5  # a discriminator that overfits makes quality fall to this multiple of the best and below …
+SURE = 0.9  # … while it tells nearly every pair apart
+RATE_REMEDY = 0.5
+AUGMENT_REMEDY = 0.2
+MEASURED_SHARE = 0.1  # of `max_time`, after which the run's own speed is taken as known
+COUNTED_ON = 0.97  # of that speed
+
+
+class ClassScore(Record):
+    """How good one class's samples are; None where the class has too few real images to say."""
+
+    name: str
+    frechet: float | None
+    recall: float | None = None
+    label_accuracy: float | None = None
+
+
+class Evaluation(Record):
+    """Quality class by class at one step, in whatever feature space the caller measures in."""
+
+    step: int
+    classes: tuple[ClassScore, ...]
+
+    @property
+    def distances(self) -> list[float]:
+        """Intra-class Fréchet distances of the classes that have one."""
+        return [one.frechet for one in self.classes if one.frechet is not None]
+
+    @property
+    def mean(self) -> float:
+        """Mean intra-class Fréchet distance; infinite where none could be measured."""
+        return statistics.fmean(self.distances) if self.distances else math.inf
+
+    @property
+    def worst(self) -> float:
+        """The worst class's; infinite where none could be measured."""
+        return max(self.distances, default=math.inf)
+
+    @property
+    def score(self) -> float:
+        """√(mean · worst), lower is better: a snapshot is as good as its classes and its worst class."""
+        return math.sqrt(self.mean * self.worst)
+
+
+class Trouble(Record):
+    """What went wrong, when, and in a sentence."""
+
+    kind: TroubleKind
+    step: int
+    what: str
+
+
+class TroubleError(Exception):
+    """Raised on every rank alike; training goes back to its best snapshot or gives up."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.what)
+        self.trouble = trouble
+
+
+class Watch(Record):
+    """What supervision remembers; part of every snapshot."""
+
+    attempt: int = 0  # remedies applied
+    troubles: tuple[Trouble, ...] = ()
+    learning_rate_scale: float = 1.0
+    augment_extra: float = 0.0
+    planned_steps: int | None = None  # fewer than asked for, once `max_time` is known to cut the run
+    elapsed_s: float = 0.0  # counted where `max_time` is set
+    best: Evaluation | None = None
+    evaluations_since_best: int = 0
+    alive: bool = False
+    suspicious_looks: int = 0
+    ended: Ending | None = None
+
+
+def after_look(
+    watch: Watch,
+    train: TrainConfig,
+    *,
+    step: int,
+    values: Mapping[str, float],
+    diversity: Mapping[str, float],
+    last: bool = False,
+) -> Watch:
+    """The watch after a look at `values` (a report's) and each class's `diversity` (1: that of its real images).
+
+    Raises TroubleError on a collapse that was seen in two looks (or in the `last`), and on runaway logits.
+    """
+    highest = max(abs(values[name]) for name in ("real logit", "fake logit"))
+    if highest > (RUNAWAY_CRITIC if train.loss == "wgan-gp" else RUNAWAY_LOGIT):
+        what = f"step {step}: divergence: the discriminator's logits have run away to {highest:,.0f}"
+        raise TroubleError(Trouble(kind="divergence", step=step, what=what))
+    if not diversity:
+        return watch
+    median = statistics.median(diversity.values())
+    alive = watch.alive or median >= ALIVE
+    collapsed = [name for name, share in diversity.items() if share < CLASS_COLLAPSED]
+    suspicious = (alive or step > GRACE_STEPS) and (median < COLLAPSED or bool(collapsed))
+    looks = watch.suspicious_looks + 1 if suspicious else 0
+    if looks >= (1 if last else LOOKS_IN_A_ROW):
+        which = f"classes {', '.join(collapsed[:5])}" if collapsed else "most classes"
+        what = (
+            f"step {step}: mode collapse: the samples of {which} are nearly the same image (diversity "
+            f"{min(diversity.values()):.2f} of the real images', median {median:.2f})"
+        )
+        raise TroubleError(Trouble(kind="mode collapse", step=step, what=what))
+    return watch.model_copy(update={"alive": alive, "suspicious_looks": looks})
+
+
+def after_evaluation(
+    watch: Watch, train: TrainConfig, evaluation: Evaluation, *, overfitting_sign: float
+) -> Watch:
+    """The watch after a measurement; `best` is this one where it is better than all before.
+
+    Ends the run on a plateau; raises TroubleError where quality has fallen while the discriminator is sure.
+    """
+    if watch.best is None or evaluation.score < BETTER * watch.best.score:
+        return watch.model_copy(update={"best": evaluation, "evaluations_since_best": 0})
+    since = watch.evaluations_since_best + 1
+    out_of_patience = 0 < train.patience <= since
+    fallen = evaluation.score > WORSE * watch.best.score
+    if out_of_patience and fallen and overfitting_sign > SURE:
+        what = (
+            f"step {evaluation.step}: discriminator overfitting: it tells {(1 + overfitting_sign) / 2:.0%} of pairs "
+            f"apart, and quality has fallen from {watch.best.score:.3g} at step {watch.best.step} to {evaluation.score:.3g}"
+        )
+        raise TroubleError(Trouble(kind="discriminator overfitting", step=evaluation.step, what=what))
+    ended: Ending | None = "plateau" if out_of_patience else None
+    return watch.model_copy(update={"evaluations_since_best": since, "ended": ended})
+
+
+def after_trouble(watch: Watch, good: Watch, trouble: Trouble, train: TrainConfig) -> Watch:
+    """The watch to go on with from the snapshot that `good` came with: the one remedy.
+
+    A discriminator that overfits gets more augmentation, any other trouble half the learning rate. Raises
+    DivergenceError where no remedy is left.
+    """
+    mend = "Lower train.learning_rate or raise train.gamma, then run again under another name"
+    if trouble.kind == "discriminator overfitting":
+        mend = "Set train.diffaugment to more operations or train.ada_target=0.6, then run again under another name"
+    if watch.attempt >= train.remedies:
+        before = "".join(f" It had met trouble before ({one.what})." for one in watch.troubles)
+        raise DivergenceError(
+            f"{trouble.what}; training stopped.{before} The last good snapshot is kept. {mend}"
+        )
+    milder = trouble.kind == "discriminator overfitting"
+    return good.model_copy(
+        update={
+            "attempt": watch.attempt + 1,
+            "troubles": (*watch.troubles, trouble),
+            "learning_rate_scale": watch.learning_rate_scale * (1.0 if milder else RATE_REMEDY),
+            "augment_extra": watch.augment_extra + (AUGMENT_REMEDY if milder else 0.0),
+            "elapsed_s": watch.elapsed_s,
+            "planned_steps": watch.planned_steps,
+            "evaluations_since_best": 0,
+            "suspicious_looks": 0,
+            "ended": None,
+        }
+    )
+
+
+def remedy_in_words(watch: Watch, step: int) -> str:
+    """What `after_trouble` decided, for the log."""
+    trouble = watch.troubles[-1]
+    change = (
+        f"{AUGMENT_REMEDY:+.1f} augmentation probability"
+        if trouble.kind == "discriminator overfitting"
+        else f"{RATE_REMEDY} × the learning rate"
+    )
+    return f"{trouble.what}; going back to step {step} with {change}"
+
+
+def plan_within(
+    watch: Watch, train: TrainConfig, *, step: int, elapsed_s: float, steps_per_s: float
+) -> Watch:
+    """The watch with `planned_steps` cut to what `max_time` leaves room for, and ended where it is over."""
+    limit_s = train.max_time_s
+    if limit_s is None:
+        return watch
+    update: dict[str, object] = {"elapsed_s": elapsed_s}
+    if elapsed_s >= limit_s:
+        update["ended"] = "max_time"
+    elif watch.planned_steps is None and elapsed_s >= MEASURED_SHARE * limit_s:
+        fitting = step + int(COUNTED_ON * steps_per_s * (limit_s - elapsed_s))
+        update["planned_steps"] = max(step + 1, min(train.budget_steps, fitting))
+    return watch.model_copy(update=update)
