@@ -15,6 +15,7 @@ from typing import Any
 from augment.config import Config
 from augment.config_fields import Field, fields_of, section_of
 from augment.errors import AugmentError, ConfigError
+from augment.gan.presets import RULES
 
 __all__ = ["config_template", "main", "reference_markdown", "update_readme"]
 
@@ -28,17 +29,21 @@ _COMMENT_WIDTH = 100
 
 
 def config_template() -> str:
-    """A YAML config with every field, its meaning, its range and its default; it loads as it is."""
+    """A YAML config with every field, its meaning, its range and its default; it loads as it is.
+
+    Fields that the preset chooses are commented out: a default that is written down counts as the user's.
+    """
     parts = [
         "# A run of `augment`. Only source.uri and output.uri are required; every other line shows its\n"
-        "# default and can go.\n"
+        "# default and can go. Lines that are commented out are chosen by model.preset, unless you set them.\n"
     ]
     for section, doc, fields in _sections():
         lines = [f"# {doc}", f"{section}:"] if section else []
         indent = "  " if section else ""
         for field in fields:
             lines += [f"{indent}# {line}" for line in _comment(field)]
-            lines.append(f"{indent}{field.path[-1]}: {_yaml(_EXAMPLES.get(field.name, field.default))}")
+            line = f"{field.path[-1]}: {_yaml(_EXAMPLES.get(field.name, field.default))}"
+            lines.append(f"{indent}# {line}" if field.name in RULES else f"{indent}{line}")
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 
@@ -108,12 +113,17 @@ def _sections() -> Iterable[tuple[str, str, list[Field]]]:
 
 def _comment(field: Field) -> list[str]:
     kind = "required" if field.required else f"default {_yaml(field.default)}"
+    if field.name in RULES:
+        kind = f"chosen; with preset none {_yaml(field.default)}"
     texts = (_one_line(field.doc), f"({field.type}; {kind})")
     return [line for text in texts for line in textwrap.wrap(text, _COMMENT_WIDTH, break_on_hyphens=False)]
 
 
 def _default(field: Field) -> str:
-    return "required" if field.required else f"`{_cell(_yaml(field.default))}`"
+    if field.required:
+        return "required"
+    value = f"`{_cell(_yaml(field.default))}`"
+    return f"chosen; with preset none {value}" if field.name in RULES else value
 
 
 def _yaml(value: Any) -> str:

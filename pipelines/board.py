@@ -1,16 +1,21 @@
 """News from workers to the driver while a blocking Ray call runs: a tiny actor and a thread that reads it.
 
-Owns the way that progress travels. Results never do: they come back by Ray's own returns or the store.
+Owns the way that progress and log lines travel. Results never do: they come back by Ray's own returns or the
+store.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 
-__all__ = ["Board", "new_board", "watching"]
+from pipelines.progress import log
+
+__all__ = ["Board", "LogLine", "logging_to", "new_board", "watching"]
 
 POLL_EVERY_S = 0.5
 
@@ -41,6 +46,36 @@ class Board:
         return self._fatal
 
 
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """What a worker logged."""
+
+    level: int
+    text: str
+
+
+class _ToBoard(logging.Handler):
+    def __init__(self, board: Any) -> None:
+        super().__init__(logging.INFO)
+        self._board = board
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._board.post.remote(LogLine(record.levelno, record.getMessage()))
+
+
+@contextmanager
+def logging_to(board: Any) -> Iterator[None]:
+    """In a worker: what is logged while the body runs reaches the driver's log, by way of the board."""
+    handler, level = _ToBoard(board), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        log.removeHandler(handler)
+
+
 def new_board() -> Any:
     """A board of its own for one Ray call; it goes when its last handle does."""
     return Board.remote()
@@ -48,12 +83,18 @@ def new_board() -> Any:
 
 @contextmanager
 def watching(board: Any, on_event: Callable[[Any], None]) -> Iterator[None]:
-    """Call `on_event` for everything posted while the body runs, and for what is left at its end."""
+    """Call `on_event` for everything posted while the body runs, and for what is left at its end.
+
+    Lines that workers logged go to the log instead.
+    """
     stop = threading.Event()
 
     def take_events() -> None:
         for event in ray.get(board.take.remote()):
-            on_event(event)
+            if isinstance(event, LogLine):
+                log.log(event.level, "%s", event.text)
+            else:
+                on_event(event)
 
     def poll() -> None:
         while not stop.wait(POLL_EVERY_S):

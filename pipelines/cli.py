@@ -7,6 +7,7 @@ imports what it needs when it runs, so `--help` and `plan` answer at once, witho
 
 import dataclasses
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -88,23 +89,30 @@ def plan(
     quiet: Quiet = False,
     progress: Mode = "auto",
 ) -> None:
-    """Say how many samples each class needs, in which shards, and what that costs. Makes nothing."""
-    from augment.report.tables import plan_chart, plan_summary
+    """Say how many samples each class needs, what the preset chooses, and what it all costs. Makes nothing."""
+    from augment.report.tables import chosen_table, plan_chart, plan_summary
     from pipelines.planning import cost_of, plan_for
+    from pipelines.presets import choices_document, local_hardware, settled
 
     loaded = _load(config, set_)
     census = _census(loaded, deep, _progress(progress, quiet))
     planned = plan_for(loaded, census.counts)
-    cost = cost_of(planned, loaded)
+    hardware = local_hardware(loaded.ray)
+    preset = settled(loaded, census.counts, hardware)
+    cost = cost_of(planned, preset.config, hardware)
     if as_json:
         document = planned.model_dump(mode="json")
         document |= {"plan_id": planned.plan_id, "rows": planned.rows, "shards": planned.num_shards}
         document |= {"estimate": cost.model_dump(mode="json"), "bad": len(census.bad), "deep": deep}
+        document |= {"preset": choices_document(preset, hardware)}
         _print_json(document)
     else:
         console = Console()
         console.print(plan_chart(planned))
         console.print(plan_summary(planned, cost))
+        console.print(chosen_table(preset.chosen, hardware, preset.warnings))
+        if preset.chosen and (loaded.ray.address or os.environ.get("RAY_ADDRESS")) not in (None, "local"):
+            console.print("the Ray cluster was not asked: on it, the choice may differ", style="dim")
         if not deep:
             left_out = f"{len(census.bad)} bad file(s) are left out; " if census.bad else ""
             console.print(

@@ -1,8 +1,7 @@
 """A config's plan and its expected cost. Imports neither torch nor Ray: `augment plan` answers at once."""
 
-import os
-
 from augment.config import Config
+from augment.gan.hardware import Hardware, training_images_per_s
 from augment.planning.cost import CostEstimate, TrainingLoad, estimate
 from augment.planning.plan import make_plan
 from augment.types import AugmentPlan, ClassCounts
@@ -11,7 +10,6 @@ __all__ = ["cost_of", "plan_for"]
 
 # Pixels a second and core, measured on two cores with the demo's networks (28×28, width 48); networks grow
 # with the resolution about as the pixels do. Wider ones and residual ones are slower.
-TRAIN_PIXELS_PER_CORE_S = 170_000.0
 GENERATE_PIXELS_PER_CORE_S = 1_500_000.0
 
 
@@ -27,19 +25,18 @@ def plan_for(config: Config, counts: ClassCounts) -> AugmentPlan:
     )
 
 
-def cost_of(plan: AugmentPlan, config: Config) -> CostEstimate:
-    """What the run is expected to cost on this machine's CPUs (training on GPUs is not guessed at)."""
-    cores = config.ray.num_cpus or os.cpu_count() or 1
-    pixels = plan.image.size**2
+def cost_of(plan: AugmentPlan, config: Config, hardware: Hardware) -> CostEstimate:
+    """What the run of a settled `config` is expected to cost on `hardware`; samples are made on its CPUs."""
+    cores = max(1, int(hardware.cpus))
     training = TrainingLoad(
-        steps=config.train.steps,
+        steps=config.train.budget_steps,
         batch_size=config.train.batch_size,
-        images_per_s=cores * TRAIN_PIXELS_PER_CORE_S / pixels,
+        images_per_s=training_images_per_s(config.model, config.train, plan.image, hardware),
     )
     return estimate(
         plan,
         config.output.image_format,
-        images_per_s=GENERATE_PIXELS_PER_CORE_S / pixels,
+        images_per_s=GENERATE_PIXELS_PER_CORE_S / plan.image.size**2,
         devices=min(config.generate.actors or cores, cores, max(1, plan.num_shards)),
-        training=None if config.train.device == "gpu" else training,
+        training=training,
     )

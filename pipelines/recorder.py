@@ -1,10 +1,12 @@
-"""What the first worker writes while training: progress, curves, pictures and snapshots.
+"""What the first worker leaves to look at while training: progress, curves and pictures.
 
-Owns the artefacts beside a model. Called from the training loop, so every call is short.
+Owns the artefacts beside a model. Called from the training loop, so every call is short; what takes an upload
+is handed back to be done in the background.
 """
 
 import io
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,9 @@ import numpy.typing as npt
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
-from augment.gan.checkpoint import dump
 from augment.gan.generator import sample_grid
 from augment.gan.state import TrainState
+from augment.gan.supervision import Evaluation
 from augment.gan.training import Report
 from augment.store.models import ModelFolder
 
@@ -39,34 +41,56 @@ class Recorder:
         if self._writer is None:
             self._first_step = report.step
             self._writer = SummaryWriter(self._curves.name, purge_step=report.step)
-        for name, value in report.values.items():
+        for name, value in _scalars(report):
             self._writer.add_scalar(name, value, report.step)
-        self._writer.add_scalar("images per second", report.images_per_second, report.step)
 
-    def snapshot(self, state: TrainState) -> None:
-        """Store a snapshot, and what there is to see of it."""
-        self._folder.put_snapshot(state.step, dump(state))
-        self._folder.put_artefact(
-            f"grids/{state.step:010d}.png", _png(_tile(sample_grid(state, GRID_COLUMNS)))
-        )
-        self._upload_curves()
+    def look(self, state: TrainState) -> Callable[[], None]:
+        """A picture of fixed samples and the curves so far; the call that is returned uploads them."""
+        samples_KNHWC, curves = sample_grid(state, GRID_COLUMNS), self._read_curves()
+        name = f"grids/{state.step:010d}.png"
+
+        def upload() -> None:
+            self._folder.put_artefact(name, _png(_tile(samples_KNHWC)))
+            self._put_curves(curves)
+
+        return upload
 
     def close(self) -> None:
         """Store what is left of the curves."""
-        self._upload_curves()
+        self._put_curves(self._read_curves())
         if self._writer is not None:
             self._writer.close()
         self._curves.cleanup()
 
-    def _upload_curves(self) -> None:
-        # TensorBoard names its file by clock, host and process; a stored name must not tell any of them.
+    def _read_curves(self) -> bytes | None:
         if self._writer is None:
-            return
+            return None
         self._writer.flush()
-        for path in Path(self._curves.name).iterdir():
-            self._folder.put_artefact(
-                f"tensorboard/events.out.tfevents.{self._first_step:010d}", path.read_bytes()
-            )
+        (path,) = Path(self._curves.name).iterdir()
+        return path.read_bytes()
+
+    def _put_curves(self, curves: bytes | None) -> None:
+        # TensorBoard names its file by clock, host and process; a stored name must not tell any of them.
+        if curves is not None:
+            name = f"tensorboard/events.out.tfevents.{self._first_step:010d}"
+            self._folder.put_artefact(name, curves)
+
+
+def _scalars(report: Report) -> Iterator[tuple[str, float]]:
+    """Every curve's next point."""
+    yield from report.values.items()
+    yield "images per second", report.images_per_second
+    yield from ((f"diversity/{name}", share) for name, share in report.diversity.items())
+    if report.evaluation is not None:
+        yield from _quality(report.evaluation)
+
+
+def _quality(evaluation: Evaluation) -> Iterator[tuple[str, float]]:
+    if evaluation.distances:
+        yield from (("fréchet mean", evaluation.mean), ("fréchet worst", evaluation.worst))
+    for one in evaluation.classes:
+        by_kind = {"fréchet": one.frechet, "recall": one.recall, "label accuracy": one.label_accuracy}
+        yield from ((f"{kind}/{one.name}", value) for kind, value in by_kind.items() if value is not None)
 
 
 def _tile(samples_KNHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

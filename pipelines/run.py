@@ -14,6 +14,8 @@ from augment.data.augmentation import load_augmentation
 from augment.data.census import Census, take_census
 from augment.data.sources import open_source
 from augment.errors import ConfigError, InputError
+from augment.gan.hardware import Hardware
+from augment.gan.spec import TrainingSpec
 from augment.objects import open_store
 from augment.report.card import dataset_card
 from augment.store.commit import check_existing, make_run_plan, publish
@@ -31,6 +33,8 @@ from pipelines.look import (
     shown_classes,
 )
 from pipelines.planning import plan_for
+from pipelines.precision import native_precision
+from pipelines.presets import as_begun, begun_in, chosen_in, put_choices, settled
 from pipelines.progress import Progress, log
 from pipelines.train import fit, pin_training, training_spec
 
@@ -83,7 +87,8 @@ def generate(config: Config, progress: Progress) -> RunResult:
             )
         if not plan.rows:
             return job.nothing_to_do()
-        pin_training(job.folder, training_spec(config, job.source_record()))
+        job.settle()
+        job.pin(job.source_record())
         return job.generated(model)
 
 
@@ -165,10 +170,12 @@ class _Job:
         """The finished model: found, or made."""
         model, known = self.folder.finished(), self._known_source()
         if model is not None and known is not None:
-            pin_training(self.folder, training_spec(self.config, known))
+            self.settle()
+            self.pin(known)
             log.info("train: model %s is finished already", self.config.name)
             return model
         self._check_writable()
+        self.settle()
         cluster = self.cluster()
         images = ingest(self.source, self.config.source, self.config.image, self.progress)
         record = SourceRecord(
@@ -179,14 +186,44 @@ class _Job:
         )
         for image in images.bad[:20]:
             log.warning("skipped %s: %s", image.name, image.reason)
-        plan, spec = self.plan(record.counts), training_spec(self.config, record)
-        pin_training(self.folder, spec)  # before anything is replaced
+        plan, spec = self.plan(record.counts), self.pin(record)  # before anything is replaced
         save_real_samples(self.folder, sample_images(images, shown_classes(plan), SAMPLES_A_SIDE))
         self.folder.put_source(record)
         return fit(
             self.config, self.folder, images, spec,
             cluster=cluster, progress=self.progress,
         )  # fmt: skip
+
+    def settle(self) -> None:
+        """From here on the config has nothing left open: as its model was begun, else chosen and logged."""
+        begun = begun_in(self.folder)
+        if begun is None:
+            self.config = self._chosen()
+        else:
+            self.config = as_begun(self.config, begun)
+            log.info("preset: what the config leaves open is as in %s/training.json", self.folder.uri)
+
+    def _chosen(self) -> Config:
+        """For this data and cluster; stored beside the model."""
+        counts, cluster, (least, most) = self.counts(), self.cluster(), self.config.train.worker_range
+        cpus = min(cluster.cpus, most * cluster.cpus_per_node)  # a worker lives on one node
+        hardware = Hardware(cpus=cpus, gpus=int(cluster.gpus))
+        device = cluster.device_for(self.config.train.device, processes=least, field="train.device")
+        new = settled(
+            self.config, counts, hardware, native_precision=lambda: native_precision(cluster, device)
+        )
+        for field in new.chosen:
+            log.info("preset: %s: %s (%s)", field.name, field.text, field.why)
+        for warning in new.warnings:
+            log.warning("preset: %s", warning)
+        put_choices(self.folder, new, hardware)
+        return new.config
+
+    def pin(self, source: SourceRecord) -> TrainingSpec:
+        """The training of this model's name; ConfigError where the name was begun with something else."""
+        spec = training_spec(self.config, source, self.folder)
+        pin_training(self.folder, spec)
+        return spec
 
     def _check_writable(self) -> None:
         """Find out now, not after an hour, that nothing can be stored."""
@@ -215,7 +252,7 @@ class _Job:
         snapshot = publish(self.store, manifest, self.config.output.on_existing)
         with self.progress.stage("look"):
             dataset = open_dataset(self.config.output.uri, snapshot.version)
-            self.store.put("README.md", dataset_card(dataset).encode())
+            self.store.put("README.md", dataset_card(dataset, chosen_in(self.folder)).encode())
             picture = make_contact_sheet(dataset, plan, load_real_samples(self.folder))
             key = f"_runs/{plan.run_id}/contact_sheet.png"
             self.store.put(key, picture)

@@ -1,44 +1,46 @@
 """Ray Train: decoded images → a trained generator, on n workers, from the last snapshot if there is one.
 
-Owns the worker group and what each worker hands back on the way: snapshots, pictures, curves, progress.
-The training itself is augment.gan's, which knows nothing of Ray; where files lie is augment.store.models'.
+Owns the training's identity, the worker group (how many, what each reserves, how long Ray tries) and how the
+end is told. What a worker does is pipelines.train_worker's; where files lie is augment.store.models'.
 """
 
+import os
 import signal
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import ray
 import ray.train
 import ray.train.torch
-import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 
 from augment.config import Config
-from augment.errors import AugmentError, ConfigError, RetryLaterError
-from augment.gan.generator import export_generator
+from augment.errors import ConfigError
+from augment.gan.config import TrainConfig
 from augment.gan.spec import TrainingSpec
-from augment.gan.training import RealImages, Replica, Report, TrainState, train
-from augment.objects import open_store
-from augment.store.models import ModelFolder, ModelRecord, SourceRecord
-from augment.types import sha256_hex
+from augment.gan.training import Report
+from augment.store.models import ModelFolder, ModelRecord, SourceRecord, snapshot_sha256
 from pipelines.board import new_board, watching
-from pipelines.cluster import Cluster, ray_errors
+from pipelines.cluster import Cluster, Device, ray_errors
 from pipelines.ingest import DecodedImages
+from pipelines.judge import judge_for
 from pipelines.progress import Progress, log
-from pipelines.recorder import Recorder
+from pipelines.train_worker import TrainJob, train_worker
 
 __all__ = ["fit", "pin_training", "training_spec"]
 
-CONTROLLER_FAILURES = 3  # Ray's own default tries for ever to start a worker group
+START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+START_TIMEOUT_S = 60  # Ray's own: a cluster may have to add a node first
+ELASTIC_START_TIMEOUT_S = 10  # a lost node is counted on at first: find out soon, and start with what is left
+START_PATIENCE_S = 240  # Ray's own default tries for ever to start a worker group
 
 
-def training_spec(config: Config, source: SourceRecord) -> TrainingSpec:
-    """Everything that decides the weights: the config's part, and what decoding the source found."""
+def training_spec(config: Config, source: SourceRecord, folder: ModelFolder) -> TrainingSpec:
+    """Everything that decides the weights: the config's part, what decoding the source found, and the snapshot
+    that a fine-tuning in `folder` starts from.
+    """
     return TrainingSpec(
         model=config.model,
         train=config.train,
@@ -47,6 +49,7 @@ def training_spec(config: Config, source: SourceRecord) -> TrainingSpec:
         counts=source.counts.counts,
         seed=config.seed,
         data_sha256=source.decoded_sha256,
+        start_sha256=_start_sha256(config, folder),
     )
 
 
@@ -72,98 +75,67 @@ def fit(
 ) -> ModelRecord:
     """Train to the end, or from the last snapshot to the end, and publish the generator.
 
-    Raises DivergenceError on a non-finite loss, ConfigError where the name is taken or GPUs are missing.
+    Raises DivergenceError where training fails for good (and the snapshots are from before), ConfigError where
+    the name is taken or GPUs are missing.
     """
     pin_training(folder, spec)
-    device = cluster.device_for(config.train.device, processes=config.train.workers, field="train.device")
+    train = spec.train
+    least, _ = train.worker_range
+    device = cluster.device_for(train.device, processes=least, field="train.device")
+    judge = judge_for(spec, folder, images, cluster=cluster, device=device, progress=progress)
     board = new_board()
-    job = _Job(
+    job = TrainJob(
         spec=spec.to_json(), store_uri=folder.store.uri, name=config.name, pixels=[images.pixels],
-        class_index=[images.class_index], board=board, threads=_threads(config, cluster, device),
+        class_index=[images.class_index], start_uri=_start_uri(train), judge=judge, board=board,
+        threads=_threads(train, cluster, device),
     )  # fmt: skip
-    with progress.stage("train", total=config.train.steps, unit="steps") as stage:
+    with progress.stage("train", total=train.budget_steps, unit="steps") as stage:
 
         def show(report: Report) -> None:
             stage.advance_to(report.step, _describe(report))
 
         trainer = ray.train.torch.TorchTrainer(
-            _worker,
+            train_worker,
             train_loop_config={"job": job},
-            scaling_config=_scaling(config, cluster, device),
+            scaling_config=_scaling(train, cluster, device),
             run_config=RunConfig(
                 name=f"{config.name}-{uuid.uuid4().hex[:8]}",  # Ray's own state of one attempt; ours is in the store
                 storage_path=_ray_storage(folder, cluster),
-                failure_config=FailureConfig(
-                    max_failures=config.train.max_failures, controller_failure_limit=CONTROLLER_FAILURES
-                ),
+                failure_config=_failure_config(train),
             ),
         )
         latest = folder.latest_step()
         log.info("train: %s", f"going on from step {latest}" if latest else "starting workers")
-        with ray_errors("training"), watching(board, show), _python_ctrl_c():
+        with ray_errors("training"), watching(board, show), _start_timeout(train), _python_ctrl_c():
             trainer.fit()
     record = folder.finished()
     assert record is not None  # noqa: S101  # rank 0 published it before fit() returned
+    log.info("train: %s", _describe_end(record))
     log.info("train: %s", folder.store.uri_of(record.key))
     return record
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What a worker is sent. References travel in lists, so that Ray hands them over unopened."""
+def _start_sha256(config: Config, folder: ModelFolder) -> str | None:
+    """Digest of the snapshot to start from: the one that this training was pinned to, if it has begun."""
+    uri = config.train.start_from
+    if uri is None:
+        return None
+    if (pinned := folder.training()) is not None:
+        begun = TrainingSpec.model_validate_json(pinned)
+        if begun.start_sha256 is not None and begun.train.start_from == uri:
+            return begun.start_sha256  # the other model may have gone on meanwhile
+    other = ModelFolder.at(uri, field="train.start_from")
+    files = other.best_snapshot() or other.latest_snapshot()
+    if files is None:
+        raise ConfigError(f"train.start_from={uri} holds no snapshot to start from; train that model first")
+    return snapshot_sha256(files)
 
-    spec: bytes
-    store_uri: str
-    name: str
-    pixels: list[ray.ObjectRef]
-    class_index: list[ray.ObjectRef]
-    board: Any
-    threads: int
 
-
-def _worker(loop_config: dict[str, Any]) -> None:
-    """One Ray Train worker, from its first line to its last."""
-    job: _Job = loop_config["job"]
-    _stop_if_hopeless(job.board)
-    torch.set_num_threads(job.threads)
-    context = ray.train.get_context()
-    spec = TrainingSpec.model_validate_json(job.spec)
-    folder = ModelFolder(open_store(job.store_uri), job.name)
-    recorder = Recorder(folder, job.board) if context.get_world_rank() == 0 else None
-
-    def on_report(report: Report) -> None:
-        if recorder is not None:
-            recorder.report(report)
-
-    def on_snapshot(state: TrainState) -> None:
-        if recorder is not None:
-            recorder.snapshot(state)
-        ray.train.report({"step": float(state.step)})  # every rank, equally often
-
-    try:
-        state = train(
-            spec,
-            RealImages(ray.get(job.pixels[0]), ray.get(job.class_index[0])),
-            replica=Replica(
-                rank=context.get_world_rank(),
-                world_size=context.get_world_size(),
-                device=ray.train.torch.get_device(),
-                parallelize=ray.train.torch.prepare_model,
-            ),
-            resume=_snapshot_for_all(folder),
-            on_report=on_report,
-            on_snapshot=on_snapshot,
-        )
-    except RetryLaterError:
-        raise  # the store did not answer: a new worker group may find it again
-    except AugmentError as error:
-        ray.get(job.board.set_fatal.remote(error))  # the same data and seed would fail the same way again
-        raise
-    finally:
-        if recorder is not None:
-            recorder.close()
-    if recorder is not None:
-        folder.publish(export_generator(state), steps=state.step, training_sha256=sha256_hex(job.spec))
+def _start_uri(train: TrainConfig) -> str | None:
+    """Where fine-tuning starts from, in full: a relative path would mean another folder to a worker."""
+    return (
+        None if train.start_from is None else ModelFolder.at(train.start_from, field="train.start_from").uri
+    )
 
 
 @contextmanager
@@ -180,41 +152,52 @@ def _python_ctrl_c() -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
-def _snapshot_for_all(folder: ModelFolder) -> Mapping[str, bytes] | None:
-    """The newest snapshot, as rank 0 found it: another driver may be writing the next one meanwhile."""
-    found = [folder.latest_snapshot() if ray.train.get_context().get_world_rank() == 0 else None]
-    if torch.distributed.is_initialized():
-        torch.distributed.broadcast_object_list(found, src=0)
-    return found[0]
-
-
-def _stop_if_hopeless(board: Any) -> None:
-    fatal = ray.get(board.fatal.remote())
-    if fatal is not None:
-        raise fatal
-
-
-def _scaling(config: Config, cluster: Cluster, device: str) -> ScalingConfig:
-    resources = {"CPU": _cpus_per_worker(config, cluster, device)}
+def _scaling(train: TrainConfig, cluster: Cluster, device: Device) -> ScalingConfig:
+    resources = {"CPU": _cpus_per_worker(train, cluster, device)}
     if device == "gpu":
         resources["GPU"] = 1
-    return ScalingConfig(
-        num_workers=config.train.workers, use_gpu=device == "gpu", resources_per_worker=resources
-    )
+    return ScalingConfig(num_workers=train.workers, use_gpu=device == "gpu", resources_per_worker=resources)
 
 
-def _cpus_per_worker(config: Config, cluster: Cluster, device: str) -> float:
-    if config.train.cpus_per_worker is not None:
-        return config.train.cpus_per_worker
+def _cpus_per_worker(train: TrainConfig, cluster: Cluster, device: Device) -> float:
+    if train.cpus_per_worker is not None:
+        return train.cpus_per_worker
     if device == "gpu":
         return 1.0
-    share = min(cluster.cpus / config.train.workers, cluster.cpus_per_node)
+    _, most = train.worker_range  # so that there is room for all of them
+    share = min(cluster.cpus / most, cluster.cpus_per_node)
     return float(int(share)) if share >= 1 else share
 
 
-def _threads(config: Config, cluster: Cluster, device: str) -> int:
+def _threads(train: TrainConfig, cluster: Cluster, device: Device) -> int:
     """Intra-op threads a worker: Ray starts it with one, whatever it reserved."""
-    return max(1, int(_cpus_per_worker(config, cluster, device)))
+    return max(1, int(_cpus_per_worker(train, cluster, device)))
+
+
+def _is_elastic(train: TrainConfig) -> bool:
+    least, most = train.worker_range
+    return least < most
+
+
+@contextmanager
+def _start_timeout(train: TrainConfig) -> Iterator[None]:
+    """How long Ray waits for all workers to start before it tries again, unless the user has set it."""
+    if START_TIMEOUT in os.environ:
+        yield
+        return
+    os.environ[START_TIMEOUT] = str(ELASTIC_START_TIMEOUT_S if _is_elastic(train) else START_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        del os.environ[START_TIMEOUT]
+
+
+def _failure_config(train: TrainConfig) -> FailureConfig:
+    """Lost workers cost `max_failures`; starting them may be tried for START_PATIENCE_S in all."""
+    timeout_s = ELASTIC_START_TIMEOUT_S if _is_elastic(train) else START_TIMEOUT_S
+    return FailureConfig(
+        max_failures=train.max_failures, controller_failure_limit=START_PATIENCE_S // timeout_s
+    )
 
 
 def _ray_storage(folder: ModelFolder, cluster: Cluster) -> str:
@@ -225,3 +208,17 @@ def _ray_storage(folder: ModelFolder, cluster: Cluster) -> str:
 def _describe(report: Report) -> str:
     losses = ", ".join(f"{name} {report.values[name]:.3f}" for name in report.values if name.endswith("loss"))
     return f"{report.images_per_second:,.0f} images/s, {losses}"
+
+
+def _describe_end(record: ModelRecord) -> str:
+    """Why training stopped and which step is exported."""
+    why = {
+        "steps": "all steps done",
+        "max_kimg": "train.max_kimg reached",
+        "max_time": "train.max_time is over",
+        "plateau": "no better measurement any more, a plateau",
+    }.get(record.ended or "", "done")
+    exported = (
+        "" if record.best_step is None else f"; step {record.best_step:,}, the best measured, is exported"
+    )
+    return f"{why} at step {record.steps:,}{exported}"

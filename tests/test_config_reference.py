@@ -9,6 +9,7 @@ from augment.config_fields import fields_of
 from augment.config_reference import config_template, main, reference_markdown, update_readme
 from augment.data.config import SourceConfig
 from augment.errors import ConfigError
+from augment.gan.presets import RULES
 from augment.store.config import OutputConfig
 
 README = "# Title\n\nbefore\n<!-- config-reference:start -->\nold\n<!-- config-reference:end -->\nafter\n"
@@ -25,9 +26,20 @@ def test_the_template_has_every_field_with_its_range_and_default() -> None:
     template = config_template()
     for field in fields_of(Config):
         assert f"{field.path[-1]}: " in template
-    assert "  # (whole number ≥ 1; default 5000)\n  steps: 5000\n" in template
+    assert "  # (whole number ≥ 0; default 200)\n  warm_up_steps: 200\n" in template
     assert "  # (text; required)\n  uri: data/train\n" in template
     assert max(map(len, template.splitlines())) <= 110
+
+
+def test_the_template_leaves_open_what_the_preset_chooses(tmp_path: Path) -> None:
+    path = tmp_path / "augment.yaml"
+    path.write_text(config_template(), encoding="utf-8")
+    loaded = load_config(path)
+    written = {f"model.{name}" for name in loaded.model.model_fields_set}
+    written |= {f"train.{name}" for name in loaded.train.model_fields_set}
+    assert written
+    assert not written & set(RULES)
+    assert "  # (whole number ≥ 1; chosen; with preset none 5000)\n  # steps: 5000\n" in config_template()
 
 
 def test_every_field_has_a_meaning_and_a_row() -> None:
@@ -48,6 +60,7 @@ def test_every_field_has_a_meaning_and_a_row() -> None:
         "| `balance.max_total` | whole number ≥ 1 or null | `null` |",
         "| `train.horizontal_flip` | true or false | `false` |",
         "| `train.beta2` | number > 0 and < 1 | `0.95` |",
+        "| `train.steps` | whole number ≥ 1 | chosen; with preset none `5000` |",
     ],
 )
 def test_a_row_says_type_range_and_default(row: str) -> None:

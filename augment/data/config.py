@@ -9,9 +9,9 @@ from augment.types import ConfigModel, ImageShape
 __all__ = ["IMAGE_SIZES", "ImageConfig", "SourceConfig"]
 
 IMAGE_SIZES = tuple(
-    sorted({base << ups for base in (4, 5, 6, 7, 8) for ups in range(1, 6) if 16 <= base << ups <= 128})
+    sorted({base << ups for base in (4, 5, 6, 7, 8) for ups in range(1, 6) if 16 <= base << ups <= 256})
 )
-"""Sides that the networks can build: a base of 4–8 pixels, doubled."""
+"""Sides that the networks can build: a base of 4–8 pixels, doubled one to five times."""
 
 
 class SourceConfig(ConfigModel):
@@ -43,7 +43,7 @@ class ImageConfig(ConfigModel):
     """How every image is made the same size and kind."""
 
     size: int = 64
-    """Pixels a side: 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112 or 128."""
+    """Pixels a side: 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224 or 256."""
 
     channels: Literal[1, 3] = 3
     """1 (grayscale) or 3 (RGB); other kinds are converted."""

@@ -8,10 +8,12 @@ and no clock, goes into it, so the same version gives the same card.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
+from augment.gan.presets import ChosenField
 from augment.store.reading import CommittedRun, Dataset
 from augment.store.shards import shard_prefix
 
@@ -39,10 +41,13 @@ _SIZE_CATEGORIES = (
 )
 
 
-def dataset_card(dataset: Dataset) -> str:
-    """README.md for the dataset's root: YAML front matter, then a short account of what lies there."""
+def dataset_card(dataset: Dataset, chosen: Sequence[ChosenField] = ()) -> str:
+    """README.md for the dataset's root: YAML front matter, then a short account of what lies there.
+
+    `chosen` are the settings that the preset chose for the newest run's generator.
+    """
     front = yaml.safe_dump(_front_matter(dataset), sort_keys=False, allow_unicode=True, width=200)
-    return f"---\n{front}---\n\n{_text(dataset)}"
+    return f"---\n{front}---\n\n{_text(dataset, _settings(chosen))}"
 
 
 def _front_matter(dataset: Dataset) -> dict[str, Any]:
@@ -70,7 +75,7 @@ def _size_category(rows: int) -> str:
     return next((name for limit, name in _SIZE_CATEGORIES if rows < limit), "n>1T")
 
 
-def _text(dataset: Dataset) -> str:
+def _text(dataset: Dataset, settings: str) -> str:
     classes = "\n".join(
         f"| {row.label} | {_cell(row.name)} | {row.real} | {row.synthetic} | {row.real + row.synthetic} |"
         for row in dataset.balance()
@@ -101,7 +106,7 @@ these are few, expect little variety, and judge by a classifier tested on real i
 
 Each row names its class (`label`, `label_name`), its identity (`sample_id`, `sample_index`, `seed`) and its
 generator (`generator_id`). `_runs/` holds each run's full plan and manifest, with a SHA-256 for every file.
-{glob_note}
+{glob_note}{settings}
 ## Loading
 
 ```python
@@ -114,6 +119,21 @@ dataset.to_torch()   # also to_pandas(), to_ray(), and files for any Parquet rea
 import datasets
 datasets.load_dataset(root)
 ```
+"""
+
+
+def _settings(chosen: Sequence[ChosenField]) -> str:
+    if not chosen:
+        return ""
+    rows = "\n".join(f"| `{field.name}` | {_cell(field.text)} |" for field in chosen)
+    return f"""
+## Training
+
+What the preset chose for the newest run's generator:
+
+| field | value |
+|:--|:--|
+{rows}
 """
 
 

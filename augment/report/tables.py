@@ -11,6 +11,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from augment.gan.hardware import Hardware
+from augment.gan.presets import ChosenField
 from augment.planning.cost import CostEstimate
 from augment.types import AugmentPlan, BadImage, ClassCounts
 
@@ -18,6 +20,7 @@ __all__ = [
     "StackedBar",
     "bad_images",
     "census_table",
+    "chosen_table",
     "human_bytes",
     "human_duration",
     "plan_chart",
@@ -132,6 +135,26 @@ def plan_summary(plan: AugmentPlan, cost: CostEstimate) -> RenderableType:
     for index, assumption in enumerate(cost.assumptions):
         grid.add_row("" if index else "Assuming", Text(assumption, style="dim"))
     return grid
+
+
+def chosen_table(
+    chosen: Sequence[ChosenField], hardware: Hardware, warnings: Sequence[str] = ()
+) -> RenderableType:
+    """What the preset fills in on this machine: field, value and why, and below it what it warns of."""
+    gpus = f" and {hardware.gpus} {_plural(hardware.gpus, 'GPU')}" if hardware.gpus else ""
+    there = f"{hardware.cpus:g} {_plural(round(hardware.cpus), 'CPU')}{gpus}"
+    parts: list[RenderableType] = []
+    if chosen:
+        heading = Text(f"Chosen for you, for this machine's {there} (a field that you set stays as it is):")
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="bold", no_wrap=True)
+        grid.add_column(overflow="fold")
+        grid.add_column(style="dim", overflow="fold", ratio=1)
+        for field in chosen:
+            grid.add_row(f"  {field.name}", _safe(field.text), _safe(field.why))
+        parts += [heading, grid]
+    parts += [Text(f"Warning: {warning}", style="yellow") for warning in warnings]
+    return Group(*parts)
 
 
 def human_bytes(size: float) -> str:

@@ -3,28 +3,40 @@
     _models/<name>/training.json                       what decides the weights: put once, then compared
     _models/<name>/source.json                         what the source held when it was last decoded
     _models/<name>/real-samples.npz                    a few real images of each class, for looking
-    _models/<name>/snapshots/<step>-<digest>/…         the last two snapshots
+    _models/<name>/judge-<sha256>.safetensors          the classifier that quality is measured with meanwhile
+    _models/<name>/judge.json                          which one: put once
+    _models/<name>/snapshots/<attempt>-<step>-<digest>[-best]/…
+                                                       the last two snapshots, and the last marked as best
     _models/<name>/grids/…  tensorboard/…              pictures and curves
     _models/<name>/generator-<sha256>.safetensors      the result
     _models/<name>/model.json                          the result's commit point
+
+A snapshot is there once its commit file is, which is written last and deleted first. Names sort by age: the
+attempt counts the times that training went back to an earlier step. That one is the best is part of its
+name, so there is no pointer that could be left behind; whoever drops snapshots keeps the last two and the
+last best of all that are there, so that drivers which race, or die anywhere, never take these away.
 
 Owns these keys and the order in which they are written. To it a snapshot is named bytes: what is inside
 is augment.gan's.
 """
 
+import re
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
-from augment.errors import IntegrityError
-from augment.objects import ObjectNotFoundError, ObjectStore
+from augment.errors import ConfigError, IntegrityError
+from augment.objects import ObjectNotFoundError, ObjectStore, open_store
 from augment.types import BadImage, ClassCounts, ModelRef, Record, sha256_hex
 
-__all__ = ["ModelFolder", "ModelRecord", "SourceRecord"]
+__all__ = ["ClassQuality", "JudgeRecord", "ModelFolder", "ModelRecord", "SourceRecord", "snapshot_sha256"]
 
 SNAPSHOTS_KEPT = 2
+_MODELS = "_models"
 _COMMIT_FILE = "snapshot.json"  # a snapshot without it was not finished
+_SNAPSHOT_NAME = re.compile(r"(\d{4,})-(\d{10,})-([0-9a-f]{16})(-best)?")
+_DIGEST_DIGITS = 16
 
 _RecordT = TypeVar("_RecordT", bound=Record)
 
@@ -38,13 +50,54 @@ class SourceRecord(Record):
     decoded_sha256: str
 
 
-class ModelRecord(Record):
-    """A finished model: the generator's key and digest."""
+class JudgeRecord(Record):
+    """The classifier of a model's training: its file's key and digest."""
 
     key: str
     sha256: str
-    steps: int
+
+
+class ClassQuality(Record):
+    """How good one class's samples were when last measured; None is 'too few real images to tell'."""
+
+    name: str
+    frechet: float | None
+    recall: float | None = None
+    label_accuracy: float | None = None
+
+
+class ModelRecord(Record):
+    """A finished model: the generator's key and digest, and how its training went."""
+
+    key: str
+    sha256: str
+    steps: int  # trained
     training_sha256: str  # of the spec it was trained by
+    ended: str | None = None  # why training stopped: its steps, a budget, a plateau
+    best_step: int | None = None  # of the weights exported, where the best measured ones were
+    evaluation: tuple[ClassQuality, ...] = ()  # of these, while training
+
+
+def snapshot_sha256(files: Mapping[str, bytes]) -> str:
+    """One digest of all of a snapshot's files."""
+    return sha256_hex(b"".join(sha256_hex(files[name]).encode() for name in sorted(files)))
+
+
+class _SnapshotName(NamedTuple):
+    """What a snapshot's name tells; sorts from the oldest to the newest."""
+
+    attempt: int
+    step: int
+    digest: str  # the first digits of its SHA-256
+    best: bool
+
+    def __str__(self) -> str:
+        return f"{self.attempt:04d}-{self.step:010d}-{self.digest}{'-best' if self.best else ''}"
+
+    @classmethod
+    def parse(cls, text: str) -> "_SnapshotName | None":
+        match = _SNAPSHOT_NAME.fullmatch(text)
+        return cls(int(match[1]), int(match[2]), match[3], match[4] is not None) if match else None
 
 
 class ModelFolder:
@@ -52,12 +105,33 @@ class ModelFolder:
 
     def __init__(self, store: ObjectStore, name: str) -> None:
         self.store = store
-        self.root = f"_models/{name}"
+        self.name = name
+        self.root = f"{_MODELS}/{name}"
+
+    @classmethod
+    def at(cls, uri: str, *, field: str) -> "ModelFolder":
+        """The folder at `<dataset>/_models/<name>`; ConfigError names `field` where `uri` is none."""
+        dataset, found, name = uri.rstrip("/").rpartition(f"/{_MODELS}/")
+        if not found or not dataset or not name or "/" in name:
+            raise ConfigError(f"{field}={uri} names no model's folder; give <dataset>/{_MODELS}/<name>")
+        return cls(open_store(dataset), name)
+
+    @property
+    def uri(self) -> str:
+        """Where the folder lies."""
+        return self.store.uri_of(self.root)
 
     def pin_training(self, spec_json: bytes) -> bytes:
         """Store `spec_json` if no training has this name yet; the stored one is returned, to be compared."""
         key = f"{self.root}/training.json"
         return spec_json if self.store.put_if_absent(key, spec_json) else self.store.get(key)
+
+    def training(self) -> bytes | None:
+        """The training that this name was pinned to."""
+        try:
+            return self.store.get(f"{self.root}/training.json")
+        except ObjectNotFoundError:
+            return None
 
     def put_source(self, record: SourceRecord) -> None:
         """Remember what decoding found."""
@@ -77,39 +151,70 @@ class ModelFolder:
         """The bytes of such a file."""
         return self.store.get(f"{self.root}/{name}")
 
-    def put_snapshot(self, step: int, files: Mapping[str, bytes]) -> None:
-        """Store a snapshot, its commit file last, and drop all but the newest two."""
-        digest = sha256_hex(b"".join(sha256_hex(files[name]).encode() for name in sorted(files)))[:16]
-        folder = f"{self.root}/snapshots/{step:010d}-{digest}"
-        for name in sorted(files, key=lambda name: (name == _COMMIT_FILE, name)):
-            self.store.put_if_absent(f"{folder}/{name}", files[name])
-        complete = self._complete_snapshots()
-        for old in complete[:-SNAPSHOTS_KEPT]:
-            self._drop_snapshot(old)
+    def put_judge(self, judge: bytes) -> JudgeRecord:
+        """Store the classifier, then which one it is; if another driver was first, theirs holds."""
+        sha256 = sha256_hex(judge)
+        record = JudgeRecord(key=f"{self.root}/judge-{sha256}.safetensors", sha256=sha256)
+        self.store.put_if_absent(record.key, judge)
+        if self.store.put_if_absent(f"{self.root}/judge.json", record.to_json()):
+            return record
+        adopted = self.judge()
+        assert adopted is not None  # noqa: S101  # it exists, and nothing deletes it
+        return adopted
+
+    def judge(self) -> JudgeRecord | None:
+        """The classifier, if one was fitted."""
+        return self._record(f"{self.root}/judge.json", JudgeRecord)
+
+    def put_snapshot(
+        self, files: Mapping[str, bytes], *, step: int, attempt: int = 0, best: bool = False
+    ) -> None:
+        """Store a snapshot, its commit file last, and drop all but the newest two and the last best."""
+        name = _SnapshotName(attempt, step, snapshot_sha256(files)[:_DIGEST_DIGITS], best)
+        for file in sorted(files, key=lambda file: (file == _COMMIT_FILE, file)):
+            self.store.put_if_absent(f"{self._snapshot(name)}{file}", files[file])
+        self._drop_old_snapshots()
 
     def latest_step(self) -> int | None:
         """The step of the newest complete snapshot."""
         complete = self._complete_snapshots()
-        return int(complete[-1].rstrip("/").rsplit("/", 1)[1].partition("-")[0]) if complete else None
+        return complete[-1].step if complete else None
 
     def latest_snapshot(self) -> dict[str, bytes] | None:
-        """The newest complete snapshot's files by name; read again where another driver drops it meanwhile."""
-        while complete := self._complete_snapshots():
-            try:
-                return {
-                    stored.key.rsplit("/", 1)[1]: self.store.get(stored.key)
-                    for stored in list(self.store.list(complete[-1]))
-                }
-            except ObjectNotFoundError:
-                continue  # only ever dropped after a newer one was stored
-        return None
+        """The newest complete snapshot's files by name."""
+        return self._last_snapshot()
 
-    def publish(self, generator: bytes, *, steps: int, training_sha256: str) -> ModelRecord:
+    def best_snapshot(self) -> dict[str, bytes] | None:
+        """The files by name of the last complete snapshot that was stored as best."""
+        return self._last_snapshot(best=True)
+
+    def snapshot_of(self, sha256: str) -> dict[str, bytes] | None:
+        """The files by name of the snapshot with this `snapshot_sha256`, as long as it is kept."""
+        return self._last_snapshot(digest=sha256[:_DIGEST_DIGITS])
+
+    def publish(
+        self,
+        generator: bytes,
+        *,
+        steps: int,
+        training_sha256: str,
+        ended: str | None = None,
+        best_step: int | None = None,
+        evaluation: tuple[ClassQuality, ...] = (),
+    ) -> ModelRecord:
         """Store the finished generator, then its commit point; if another driver was first, theirs holds."""
         sha256 = sha256_hex(generator)
         key = f"{self.root}/generator-{sha256}.safetensors"
         self.store.put_if_absent(key, generator)
-        record = ModelRecord(key=key, sha256=sha256, steps=steps, training_sha256=training_sha256)
+        record = ModelRecord(
+            key=key,
+            sha256=sha256,
+            steps=steps,
+            training_sha256=training_sha256,
+            ended=ended,
+            best_step=best_step,
+            evaluation=evaluation,
+        )
         if self.store.put_if_absent(f"{self.root}/model.json", record.to_json()):
             return record
         adopted = self.finished()
@@ -124,10 +229,49 @@ class ModelFolder:
         """Where the generator is read from, and its digest."""
         return ModelRef(uri=self.store.uri_of(record.key), sha256=record.sha256)
 
-    def _complete_snapshots(self) -> list[str]:
-        """Folders (ending in "/") of complete snapshots, oldest first."""
-        keys = [stored.key for stored in self.store.list(f"{self.root}/snapshots/")]
-        return sorted(key.removesuffix(_COMMIT_FILE) for key in keys if key.endswith(f"/{_COMMIT_FILE}"))
+    def _snapshot(self, name: _SnapshotName) -> str:
+        return f"{self.root}/snapshots/{name}/"
+
+    def _snapshots(self) -> dict[_SnapshotName, bool]:
+        """Every snapshot of which anything lies in the store, oldest first: whether it is complete."""
+        found: dict[_SnapshotName, bool] = {}
+        for stored in self.store.list(f"{self.root}/snapshots/"):
+            folder, _, file = stored.key.rpartition("/")
+            if (name := _SnapshotName.parse(folder.rpartition("/")[2])) is not None:
+                found[name] = found.get(name, False) or file == _COMMIT_FILE
+        return dict(sorted(found.items()))
+
+    def _complete_snapshots(self) -> list[_SnapshotName]:
+        return [name for name, complete in self._snapshots().items() if complete]
+
+    def _last_snapshot(self, *, best: bool = False, digest: str | None = None) -> dict[str, bytes] | None:
+        """The last complete snapshot that fits; looked for again where another driver drops it meanwhile."""
+        while fitting := [
+            name
+            for name in self._complete_snapshots()
+            if (name.best or not best) and digest in (None, name.digest)
+        ]:
+            try:
+                return self._read_snapshot(self._snapshot(fitting[-1]))
+            except ObjectNotFoundError:
+                continue
+        return None
+
+    def _read_snapshot(self, folder: str) -> dict[str, bytes]:
+        """All files, the commit file last: as it is deleted first, the others were all there before."""
+        keys = [stored.key for stored in self.store.list(folder)]
+        commit_key = f"{folder}{_COMMIT_FILE}"
+        others = {key.removeprefix(folder): self.store.get(key) for key in keys if key != commit_key}
+        return others | {_COMMIT_FILE: self.store.get(commit_key)}
+
+    def _drop_old_snapshots(self) -> None:
+        found = self._snapshots()
+        complete = [name for name, is_complete in found.items() if is_complete]
+        kept = [*complete[-SNAPSHOTS_KEPT:], *[name for name in complete if name.best][-1:]]
+        for name, is_complete in found.items():
+            # What was never finished is dropped too once it is too old for a writer to be at it still.
+            if name not in kept and (is_complete or name < min(kept)):
+                self._drop_snapshot(self._snapshot(name))
 
     def _drop_snapshot(self, folder: str) -> None:
         # The commit file goes first: half a snapshot must not look like a whole one.

@@ -1,152 +1,97 @@
-"""Suite `gan`: training images a second on the demo's data and config, ours beside a tutorial's loop.
+"""Suite `gan`: how good the generators are that the presets make, and what each part of the engine adds.
 
-Both loops make the same model (`baselines/tutorial_gan.py` says in what they differ); reading the data and
-the first steps are not timed.
+Every contender is `augment train` on a long-tailed set, in a process of its own; what it generates is judged
+class by class beside real images and copies of the training images. Hours in all: what is finished is found
+again by the next call, so that a table can come from several sittings. With `--cells` the preset is tried on
+those images too.
+
+Owns which contenders meet on which data, and what is shown of it.
 """
 
 from __future__ import annotations
 
-import time
-from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Literal
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tests.benchmarks.measure import Case, Comparison, Outcome
+from tests.benchmarks.contenders import Parts, contenders
+from tests.benchmarks.options import Options
 
 if TYPE_CHECKING:
-    from augment.gan.training import RealImages, TrainingSpec
+    from tests.benchmarks.contest import Entry
+    from tests.benchmarks.fidelity import Judge, References
+    from tests.benchmarks.real_images import RealSets
 
-__all__ = ["REPEATS", "comparisons"]
+__all__ = ["run"]
 
-REPEATS = 5
-TUTORIAL = "tutorial loop"
-
-BackboneName = Literal["dcgan", "resnet"]
-Precision = Literal["auto", "fp32"]
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Steps run first, and steps timed: a multiple of the demo's `penalty_every`, 8."""
-
-    warm_up: int
-    timed: int
+SMALL: Parts = {
+    "model": {"backbone": "dcgan", "width": 4, "max_width": 8, "latent_dim": 4, "embedding_dim": 2},
+    "train": {"steps": 4, "batch_size": 8, "log_every": 2, "snapshot_every": 4, "evaluate_every": 0},
+}
+"""What `--small` adds to every contender."""
 
 
-def comparisons(small: bool, stack: ExitStack) -> list[Comparison]:
-    """One for each backbone."""
-    scale = Scale(warm_up=2, timed=8) if small else Scale(warm_up=8, timed=40)
-    backbones: tuple[BackboneName, ...] = ("dcgan", "resnet")
-    return [
-        Comparison(
-            name=f"train {backbone}, 28×28, batch 64",
-            unit="images",
-            cases=[
-                Case(TUTORIAL, partial(tutorial, backbone, scale)),
-                Case("ours, precision auto", partial(ours, backbone, "auto", scale)),
-                Case("ours, precision fp32", partial(ours, backbone, "fp32", scale)),
-            ],
-            baselines=[TUTORIAL],
+def run(options: Options) -> dict[str, Any]:
+    """Train what is missing, judge all, print a table a data set."""
+    from tests.benchmarks.real_images import cells, fashion, small_fashion
+
+    real = small_fashion() if options.small else fashion(options.idx)
+    chosen = contenders(options.only)
+    result = [_on_data(real, chosen, options.judge, options)]
+    if options.cells is not None:
+        result.append(_on_data(cells(options.cells), {"preset": {}}, None, options))
+    return {"data": result}
+
+
+def _on_data(
+    real: RealSets, chosen: dict[str, Parts], judge_file: Path | None, options: Options
+) -> dict[str, Any]:
+    from tests.benchmarks.contest import Contest
+    from tests.benchmarks.fidelity import Judge, fitted_classifier, open_classifier
+    from tests.benchmarks.real_images import write_folder
+
+    fitted = open_classifier(judge_file) if judge_file else fitted_classifier(real, options.out, _announce)
+    judge = Judge(fitted, real)
+    references = judge.references()
+    with tempfile.TemporaryDirectory(prefix="bench-") as source:
+        write_folder(real.training, Path(source))
+        contest = Contest(
+            real=real,
+            judge=judge,
+            source=Path(source),
+            folder=options.out / "gan",
+            minutes=options.minutes,
+            extra=SMALL if options.small else {},
         )
-        for backbone in backbones
-    ]
+        entries = [
+            contest.entry(name, parts, seed, _announce)
+            for seed in options.seeds
+            for name, parts in chosen.items()
+        ]
+    entries.sort(key=lambda entry: list(chosen).index(entry.training.contender))
+    _show(real, judge, references, entries)
+    return {
+        "name": real.name,
+        "judge": {"accuracy": judge.accuracy, "sha256": judge.sha256},
+        "references": references.model_dump(mode="json"),
+        "contenders": [entry.model_dump(mode="json") for entry in entries],
+    }
 
 
-def ours(backbone: BackboneName, precision: Precision, scale: Scale) -> Outcome:
-    """augment.gan's loop, from its report after the warm-up to its last report."""
-    from augment.gan.training import Report, train
+def _show(real: RealSets, judge: Judge, references: References, entries: list[Entry]) -> None:
+    from tests.benchmarks.contest import engine_sha256
+    from tests.benchmarks.fidelity_tables import class_table, contender_table, show
 
-    spec, images = demo_training(backbone, precision, scale)
-    times: dict[int, float] = {}
-
-    def on_report(report: Report) -> None:
-        times[report.step] = time.perf_counter()
-
-    train(spec, images, on_report=on_report)
-    return _outcome(spec, scale, times)
-
-
-def tutorial(backbone: BackboneName, scale: Scale) -> Outcome:
-    """The baseline, from the end of the warm-up to the end."""
-    import torch
-
-    from augment.gan.diffaugment import UNIFORMS_PER_IMAGE, diffaugment
-    from augment.gan.networks import build_discriminator, build_generator
-    from tests.benchmarks.baselines.tutorial_gan import train
-
-    spec, images = demo_training(backbone, "fp32", scale)
-    settings = spec.train
-    times: dict[int, float] = {}
-
-    def on_step(step: int, loss_d: float, loss_g: float) -> None:
-        times[step] = time.perf_counter()
-
-    def augment(images_BCHW: torch.Tensor) -> torch.Tensor:
-        return diffaugment(
-            images_BCHW,
-            torch.rand(len(images_BCHW), UNIFORMS_PER_IMAGE),
-            operations=settings.diffaugment,
-            probability=settings.diffaugment_probability,
-        )
-
-    train(
-        build_generator(spec.model, spec.image, len(spec.classes), seed=spec.seed),
-        build_discriminator(spec.model, spec.image, len(spec.classes), seed=spec.seed),
-        torch.from_numpy(images.pixels_NHWC),
-        torch.from_numpy(images.class_index_N),
-        augment,
-        latent_dim=spec.model.latent_dim,
-        steps=settings.steps,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        beta2=settings.beta2,
-        gamma=settings.gamma,
-        penalty_every=settings.penalty_every,
-        on_step=on_step,
-    )
-    return _outcome(spec, scale, times)
+    engine = engine_sha256()
+    title = f"{real.name}; the judge's accuracy {judge.accuracy:.3f}"
+    if any(entry.training.engine_sha256 != engine for entry in entries):
+        title += "; * by an engine other than today's"
+    show(contender_table(title, references, [entry.line(engine) for entry in entries]))
+    for entry in entries:
+        if entry.training.contender == "preset" and entry.fidelity is not None:
+            show(class_table(f"{real.name}: {entry.name}", references, entry.fidelity))
 
 
-def demo_training(
-    backbone: BackboneName, precision: Precision, scale: Scale
-) -> tuple[TrainingSpec, RealImages]:
-    """The demo's spec for this many steps, and its images, decoded."""
-    import numpy as np
-
-    from augment.data.images import decode_image
-    from augment.data.sources import open_source
-    from augment.gan.training import RealImages, TrainingSpec
-    from tests.benchmarks.demo import demo_config
-
-    config = demo_config()
-    source = open_source(config.source)
-    listing = source.listing()
-    items = [item for chunk in source.chunks() for item in source.read(chunk)]
-    images = RealImages(
-        pixels_NHWC=np.stack([decode_image(item.data, config.image) for item in items]),
-        class_index_N=listing.labels_B[[item.item_index for item in items]].astype(np.int64),
-    )
-    spec = TrainingSpec(
-        model=config.model.model_copy(update={"backbone": backbone}),
-        train=config.train.model_copy(
-            update={
-                "steps": scale.warm_up + scale.timed,
-                "log_every": scale.warm_up,
-                "precision": precision,
-            }
-        ),
-        image=config.image.shape,
-        classes=listing.classes,
-        counts=tuple(np.bincount(images.class_index_N, minlength=len(listing.classes)).tolist()),
-        seed=config.seed,
-        data_sha256="0" * 64,
-    )
-    return spec, images
-
-
-def _outcome(spec: TrainingSpec, scale: Scale, times: dict[int, float]) -> Outcome:
-    return Outcome(
-        amount=scale.timed * spec.train.batch_size,
-        seconds=times[scale.warm_up + scale.timed] - times[scale.warm_up],
-    )
+def _announce(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 from tests.benchmarks.measure import Case, Comparison, Outcome, timed
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from augment.data.images import ImageFormat
+    from augment.gan.networks import Generator
     from augment.types import RunPlan
 
 __all__ = ["REPEATS", "comparisons"]
@@ -119,7 +118,7 @@ def tutorial(image_format: ImageFormat, scale: Scale) -> Outcome:
         return Outcome(scale.tutorial_samples, timed(lambda: sample(scale.tutorial_samples)))
 
 
-def _network() -> nn.Module:
+def _network() -> Generator:
     from augment.gan.networks import build_generator
     from tests.benchmarks.demo import CLASSES, demo_config
 

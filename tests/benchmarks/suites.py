@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from augment.errors import ConfigError
-from tests.benchmarks import gan, speed, store
-from tests.benchmarks.measure import Comparison
+from tests.benchmarks import gan, speed, store, train
+from tests.benchmarks.options import Options
+from tests.benchmarks.rates import compare
 
 __all__ = ["SUITES", "Suite", "find_suite"]
 
-
-@dataclass(frozen=True, slots=True)
-class Suite:
-    """`comparisons(small, stack)` sets up what all measurements share; closing `stack` takes it away."""
-
-    comparisons: Callable[[bool, ExitStack], list[Comparison]]
-    repeats: int
-
+Suite = Callable[[Options], dict[str, Any]]
+"""Prints its table; what it returns is stored as JSON."""
 
 SUITES: Mapping[str, Suite] = {
-    "gan": Suite(gan.comparisons, gan.REPEATS),
-    "speed": Suite(speed.comparisons, speed.REPEATS),
-    "store": Suite(store.comparisons, store.REPEATS),
+    "gan": gan.run,
+    "speed": partial(compare, speed.comparisons, speed.REPEATS),
+    "store": partial(compare, store.comparisons, store.REPEATS),
+    "train": partial(compare, train.comparisons, train.REPEATS),
 }
 
 

@@ -12,6 +12,8 @@ import pytest
 from augment.errors import ConfigError
 from tests.benchmarks.machine import machine_facts
 from tests.benchmarks.measure import Case, Comparison, Measurement, Outcome, measure_all, rows_of
+from tests.benchmarks.options import Options
+from tests.benchmarks.rates import compare
 from tests.benchmarks.suites import SUITES, find_suite
 
 MEBIBYTE = 1 << 20
@@ -83,15 +85,29 @@ def test_peak_memory_counts_a_process_and_its_children() -> None:
     assert parent.peak_mb - light.peak_mb > 90
 
 
+def test_a_suite_of_comparisons_prints_its_table_and_returns_its_rows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = Options(
+        out=Path("unused"), small=True, repeats=1, idx=Path(), cells=None, judge=None, only=(), seeds=(),
+        minutes=1,
+    )  # fmt: skip
+    comparisons = [comparison(plain=partial(outcome, 1.0), ours=partial(outcome, 3.0))]
+    body = compare(lambda small, stack: comparisons, 5, options)
+    assert body["repeats"] == 1
+    assert [(row["name"], row["median"]) for row in body["rows"]] == [("plain", 1.0), ("ours", 3.0)]
+    assert "3.00 × plain" in capsys.readouterr().out
+
+
 def test_an_unknown_suite_is_an_error_that_names_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="SUITE=lift is no benchmark; there are gan, speed, store"):
+    with pytest.raises(ConfigError, match="SUITE=lift is no benchmark; there are gan, speed, store, train"):
         find_suite("lift")
 
 
 def test_an_unknown_suite_ends_with_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     main = importlib.import_module("tests.benchmarks.__main__").main
     assert main([""]) == 2
-    assert "gan, speed, store" in capsys.readouterr().err
+    assert "gan, speed, store, train" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="read from Linux's /proc")

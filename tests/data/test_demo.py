@@ -12,7 +12,13 @@ import pytest
 from augment.data.census import take_census
 from augment.data.config import ImageConfig, SourceConfig
 from augment.data.demo import demo_path
-from augment.data.demo.make_fashion_mnist_lt import CLASS_NAMES, long_tail_counts, make_demo, read_idx
+from augment.data.demo.make_fashion_mnist_lt import (
+    CLASS_NAMES,
+    long_tail_counts,
+    make_demo,
+    make_full,
+    read_idx,
+)
 from augment.data.images import decode_image
 from augment.data.sources import open_source
 from augment.errors import InputError
@@ -75,6 +81,16 @@ def test_the_script_keeps_the_first_images_of_each_class_bit_for_bit(tmp_path: P
             np.testing.assert_array_equal(decode_image(item.data, small)[:, :, 0], images[row])
     again = make_demo(tmp_path, tmp_path / "again")
     assert again[0].read_bytes() == train.read_bytes()
+
+
+def test_in_full_it_goes_from_5000_images_to_50(tmp_path: Path) -> None:
+    labels = np.repeat(np.arange(10), [5_100] + [60] * 9)
+    for split in ("train", "t10k"):
+        write_idx(tmp_path / f"{split}-images-idx3-ubyte.gz", np.zeros((len(labels), 2, 2)))
+        write_idx(tmp_path / f"{split}-labels-idx1-ubyte.gz", labels)
+    train, _ = make_full(tmp_path, tmp_path / "out")
+    found = np.bincount(open_source(SourceConfig(uri=str(train))).listing().labels_B)
+    assert found.tolist() == [5_000] + [60] * 8 + [50]
 
 
 def test_what_is_not_idx_is_an_input_error(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ source: {{uri: "{source}"}}
 image: {{size: 16, channels: 1}}
 balance: {{min_real: 4}}
 model: {{width: 4, max_width: 8, latent_dim: 4, embedding_dim: 2}}
-train: {{steps: 4, batch_size: 8, workers: 2, snapshot_every: 2, log_every: 1, precision: fp32, cpus_per_worker: 0.5}}
+train: {{steps: 4, batch_size: 8, workers: 2, snapshot_every: 2, log_every: 1, evaluate_every: 2, patience: 0, precision: fp32, cpus_per_worker: 0.5}}
 generate: {{batch_size: 8}}
 output: {{uri: "{output}", shard_rows: 10}}
 """
@@ -125,6 +127,32 @@ def png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def train_workers_below(ancestor: int) -> list[int]:
+    """Process ids of the Ray Train workers that run in the Ray which process `ancestor` has started."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], stdout=subprocess.PIPE, text=True, check=True)
+    rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
+    parent = {int(pid): int(ppid) for pid, ppid, *_ in rows}
+
+    def is_below(pid: int) -> bool:
+        while pid in parent and pid != ancestor:
+            pid = parent[pid]
+        return pid == ancestor
+
+    titled = [int(pid) for pid, _, *title in rows if title and title[0].startswith("ray::RayTrainWorker")]
+    return [pid for pid in titled if is_below(pid)]
+
+
+def wait_until(
+    condition: Callable[[], bool], still_going: Callable[[], bool], timeout_s: float = 250.0
+) -> None:
+    """Poll until `condition()`; fail if what it waits for has ended, or lasts too long."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert still_going(), "it ended too early"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def keys(store: ObjectStore, prefix: str = "") -> list[str]:

@@ -89,6 +89,22 @@ def test_plan_prints_a_chart_of_before_and_after(config_file: Path) -> None:
     assert all(name in done.stdout for name in ("bars", "dots", "rings"))
 
 
+def test_plan_says_what_the_preset_chooses_and_leaves_out_what_is_set(config_file: Path) -> None:
+    printed = augment("plan", "-c", config_file)
+    document = json.loads(augment("plan", "-c", config_file, "--json", "--set", "train.gamma=3").stdout)
+    none = json.loads(augment("plan", "-c", config_file, "--json", "--set", "model.preset=none").stdout)
+
+    assert "train.gamma" in printed.stdout
+    assert "Warning: 2 classes have fewer than 20 real images" in printed.stdout
+    chosen = {field["name"]: field for field in document["preset"]["chosen"]}
+    assert {"model.backbone", "train.learning_rate"} <= set(chosen)
+    assert not {"train.gamma", "train.steps", "model.width"} & set(chosen)  # the user's
+    assert all(field["why"] for field in chosen.values())
+    assert document["preset"]["hardware"]["cpus"] >= 1
+    assert document["estimate"]["train_s"] > 0
+    assert none["preset"]["chosen"] == []
+
+
 def test_inspect_deep_names_the_bad_files(config_file: Path, source_folder: Path) -> None:
     (source_folder / "bars/000.png").write_bytes(b"no image at all")
 

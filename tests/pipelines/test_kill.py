@@ -1,65 +1,96 @@
-"""kill -9 of the driver, then the same command: it finishes, and the dataset is that of an undisturbed run.
+"""kill -9, then the same command: what comes of it is what comes of an undisturbed run.
 
-A shard's key holds the digest of its bytes, so equal keys are equal datasets.
+A generator's key and a shard's hold the digest of their bytes, so equal keys are equal models and datasets.
+The undisturbed runs use this process's Ray; each killed one has a Ray of its own, of the same size.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from augment.config import load_config
 from augment.objects import open_store
+from augment.store.models import ModelFolder
 from augment.store.verification import verify
-from tests.pipelines.conftest import keys
+from pipelines.progress import Progress
+from pipelines.run import generate, train
+from tests.pipelines.conftest import Finished, keys, train_workers_below, wait_until
 
-SET = ("--set", "train.steps=40", "--set", "output.shard_rows=1")
+pytestmark = [pytest.mark.usefixtures("ray_and_s3"), pytest.mark.timeout(900)]
 
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """Filled by the first test that finishes a run that nobody killed."""
-    return {}
+TRAINING = ["train.steps=120", "train.snapshot_every=4", "train.log_every=4", "train.evaluate_every=20"]
+KILLED_AT = (25, 55, 85)  # steps
 
 
 @pytest.mark.parametrize(
-    ("stage", "sign_of_life"),
-    [("training", "_models/small/snapshots/"), ("generation", "data/")],
-    ids=["training", "generation"],
+    ("workers", "killed"),
+    [(1, ("driver", "worker", "worker")), (2, ("worker", "driver", "worker"))],
+    ids=["one worker", "two workers"],
 )
-def test_a_job_killed_in_any_stage_finishes_as_if_it_had_not_been(
-    config_file: Path, tmp_path: Path, stage: str, sign_of_life: str, undisturbed: dict[str, list[str]]
+def test_a_training_killed_three_times_gives_the_generator_of_an_undisturbed_one(
+    config_file: Path, quiet: Progress, tmp_path: Path, workers: int, killed: tuple[str, ...]
 ) -> None:
-    if not undisturbed:
-        assert run_job(config_file, tmp_path / "undisturbed").wait() == 0
-        undisturbed["shards"] = keys(open_store(str(tmp_path / "undisturbed")), "data/")
+    settings = [*TRAINING, f"train.workers={workers}"]
+    undisturbed, _ = train(
+        load_config(config_file, [*settings, f"output.uri={tmp_path / 'undisturbed'}"]), quiet
+    )
+    folder = ModelFolder(open_store(str(tmp_path / "killed")), "small")
+
+    job = start("train", config_file, tmp_path / "killed", settings)
+    for victim, step in zip(killed, KILLED_AT, strict=True):
+        running = job
+        wait_until(lambda: (folder.latest_step() or 0) >= step, lambda: running.poll() is None)  # noqa: B023
+        assert folder.finished() is None, f"training was over before step {step} was seen"
+        if victim == "worker":
+            os.kill(train_workers_below(job.pid)[-1], signal.SIGKILL)
+        else:
+            kill(job)
+            job = start("train", config_file, tmp_path / "killed", settings)
+    assert job.wait() == 0
+
+    record = folder.finished()
+    assert record == undisturbed
+    assert record.steps == 120
+    assert folder.judge() == ModelFolder(open_store(str(tmp_path / "undisturbed")), "small").judge()
+
+
+def test_a_job_killed_in_generation_finishes_as_if_it_had_not_been(
+    finished: Finished, quiet: Progress, tmp_path: Path
+) -> None:
+    settings = ["output.shard_rows=1"]
+    for name in ("undisturbed", "killed"):
+        shutil.copytree(Path(finished.result.uri) / "_models", tmp_path / name / "_models")
+    generate(load_config(finished.config_file, [*settings, f"output.uri={tmp_path / 'undisturbed'}"]), quiet)
     store = open_store(str(tmp_path / "killed"))
 
-    first = run_job(config_file, tmp_path / "killed")
-    wait_until(lambda: len(keys(store, sign_of_life)) > 2, first)
-    os.kill(first.pid, signal.SIGKILL)
-    first.wait()
-    assert keys(store, "_snapshots/") == [], f"the job was over before it could be killed in {stage}"
-    assert run_job(config_file, tmp_path / "killed").wait() == 0
+    first = start("generate", finished.config_file, tmp_path / "killed", settings)
+    wait_until(lambda: len(keys(store, "data/")) > 2, lambda: first.poll() is None)
+    kill(first)
+    assert keys(store, "_snapshots/") == [], "the job was over before it could be killed"
+    assert start("generate", finished.config_file, tmp_path / "killed", settings).wait() == 0
 
-    assert keys(store, "data/") == undisturbed["shards"]
-    assert len(undisturbed["shards"]) == 33
+    assert keys(store, "data/") == keys(open_store(str(tmp_path / "undisturbed")), "data/")
     report = verify(store.uri, deep=True)
     assert report.ok, report.problems
+    assert report.rows == 33
 
 
-def run_job(config_file: Path, output: Path) -> subprocess.Popen[bytes]:
-    """`augment run` in a process of its own, with a Ray of its own."""
+def start(verb: str, config_file: Path, output: Path, settings: list[str]) -> subprocess.Popen[bytes]:
+    """`augment <verb>` in a process of its own, with a Ray of its own."""
+    options = [*settings, f"output.uri={output}", "ray.num_cpus=2"]
     command = [
         sys.executable,
         "-m",
         "pipelines.cli",
-        "run",
+        verb,
         "-c",
         str(config_file),
         "--json",
@@ -67,16 +98,17 @@ def run_job(config_file: Path, output: Path) -> subprocess.Popen[bytes]:
         "log",
     ]
     return subprocess.Popen(
-        [*command, "--set", f"output.uri={output}", *SET],
+        [*command, *(part for option in options for part in ("--set", option))],
         stdout=subprocess.DEVNULL,
         env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"},
     )
 
 
-def wait_until(condition, process: subprocess.Popen[bytes], timeout_s: float = 200.0) -> None:
-    """Poll until `condition()`; fail if the process ends first."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert process.poll() is None, "the job ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """kill -9 of a driver; then of its workers, which would train on until they miss it."""
+    orphans = train_workers_below(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for pid in orphans:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -14,7 +14,9 @@ from augment.config import Config, load_config
 from augment.errors import ConfigError, DivergenceError, InputError
 from augment.objects import open_store
 from augment.store.decoding import decode_sample
+from augment.store.models import ModelFolder
 from augment.store.verification import verify
+from pipelines.presets import begun_in, chosen_in
 from pipelines.progress import Progress
 from pipelines.run import generate, run, train
 from tests.pipelines.conftest import COUNTS, SMALL_JOB, Finished, keys
@@ -43,10 +45,24 @@ def test_a_run_leaves_a_picture_curves_grids_and_two_snapshots(finished: Finishe
     names = keys(open_store(finished.result.uri), "_models/small/")
     assert sum(name.endswith("snapshot.json") for name in names) == 2
     assert [name for name in names if "/grids/" in name] == [
+        "_models/small/grids/0000000000.png",
         "_models/small/grids/0000000002.png",
         "_models/small/grids/0000000004.png",
     ]
     assert any("/tensorboard/events.out.tfevents" in name for name in names)
+
+
+def test_a_finished_model_tells_how_its_training_went(finished: Finished) -> None:
+    folder = ModelFolder(open_store(finished.result.uri), "small")
+    record, judge = folder.finished(), folder.judge()
+
+    assert record is not None
+    assert (record.steps, record.ended) == (4, "steps")
+    assert record.best_step in (2, 4)
+    assert [one.name for one in record.evaluation] == ["bars", "dots"]  # of rings there are too few to say
+    assert all(one.frechet is not None for one in record.evaluation)
+    assert judge is not None
+    assert f"judge-{judge.sha256}.safetensors" in judge.key
 
 
 def test_ray_reads_the_committed_rows(finished: Finished) -> None:
@@ -91,8 +107,22 @@ def test_generate_without_a_model_says_what_to_run(config: Config, quiet: Progre
 def test_another_config_under_the_same_name_is_refused_with_what_differs(
     finished: Finished, quiet: Progress
 ) -> None:
-    with pytest.raises(ConfigError, match=r"train\.gamma: 2\.0 there, 0\.7 here"):
+    with pytest.raises(ConfigError, match=r"train\.gamma: 0\.16 there, 0\.7 here"):
         train(load_config(finished.config_file, ["train.gamma=0.7"]), quiet)
+
+
+def test_what_the_preset_chose_is_stored_and_kept(finished: Finished, quiet: Progress) -> None:
+    folder = ModelFolder(open_store(finished.result.uri), "small")
+    chosen = {field.name: field.value for field in chosen_in(folder)}
+    begun = begun_in(folder)
+
+    assert begun is not None
+    assert (chosen["train.gamma"], chosen["model.backbone"]) == (begun.train.gamma, begun.model.backbone)
+    assert begun.train.precision == "fp32"  # the user's
+    assert not {"train.steps", "model.width", "train.precision"} & set(chosen)
+    assert "`train.gamma`" in open_store(finished.result.uri).get("README.md").decode()
+    model, _ = train(load_config(finished.config_file, ["ray.num_cpus=1"]), quiet)  # fewer than it began with
+    assert model == folder.finished()
 
 
 def test_another_run_into_the_same_dataset_is_refused_unless_told(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from augment.gan.presets import ChosenField
 from augment.objects import open_store
 from augment.report import card
 from augment.report.card import dataset_card
@@ -75,6 +76,16 @@ def test_the_text_says_what_is_synthetic_and_from_what() -> None:
     assert run.generator_sha256 in text
     assert "trainedAlgorithmicMedia" in text
     assert "real images are not\nincluded" in text
+
+
+def test_what_the_preset_chose_is_listed_where_it_chose() -> None:
+    store = open_store(f"memory://{uuid.uuid4().hex}")
+    commit(store, tiny_run())
+    dataset = open_dataset(store.uri)
+    chosen = [ChosenField(name="train.diffaugment", value=("translation",), why="on 2 CPUs of this machine")]
+    assert "| `train.diffaugment` | \\[translation\\] |" in dataset_card(dataset, chosen)
+    assert "2 CPUs" not in dataset_card(dataset, chosen)
+    assert "## Training" not in dataset_card(dataset)
 
 
 def test_a_class_name_cannot_break_the_page() -> None:

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
+from augment.gan.hardware import Hardware
+from augment.gan.presets import ChosenField
 from augment.planning.config import BalanceConfig
 from augment.planning.cost import TrainingLoad, estimate
 from augment.planning.plan import make_plan
@@ -13,6 +15,7 @@ from augment.report.tables import (
     StackedBar,
     bad_images,
     census_table,
+    chosen_table,
     human_bytes,
     human_duration,
     plan_chart,
@@ -123,6 +126,25 @@ def test_a_summary_says_how_much_how_big_and_how_long() -> None:
     assert "2 shards of up to 1,000 rows, about 11.2 MB" in said
     assert "about 7 min" in said
     assert "800 images/s in training (320 kimg)" in said
+
+
+def test_what_was_chosen_is_told_with_its_value_and_why_at_any_width() -> None:
+    chosen = [
+        ChosenField(name="train.steps", value=10000, why="640 kimg, about 18 min on 2 CPUs"),
+        ChosenField(name="train.diffaugment", value=("translation", "cutout"), why="enough for 12 images"),
+    ]
+    said = rendered(chosen_table(chosen, Hardware(cpus=2, gpus=1), ["1 class has 7 images"]), 100)
+    assert "this machine's 2 CPUs and 1 GPU" in said
+    assert "train.steps        10000                  640 kimg, about 18 min on 2 CPUs" in said
+    assert "[translation, cutout]" in said
+    assert "Warning: 1 class has 7 images" in said
+    narrow = rendered(chosen_table(chosen, Hardware(cpus=1)), 50)
+    assert max(map(cell_len, narrow.splitlines())) <= 50
+    assert "18 min" in narrow.replace("\n", " ")
+
+
+def test_nothing_chosen_is_nothing_told() -> None:
+    assert rendered(chosen_table([], Hardware(cpus=2))).strip() == ""
 
 
 @pytest.mark.parametrize(

@@ -1,31 +1,38 @@
-"""A GAN's training loop as PyTorch's tutorials teach it: DataLoader, fp32, one pass a batch, plain Adam.
+"""A GAN's training loop as PyTorch's tutorials teach it: PNG files, DataLoader, fp32, plain Adam, no more.
 
 It makes the same model as ours: the same networks, loss, lazy R1 + R2 penalty, augmentation, balanced labels,
-mirroring and moving average. What differs is how: no channels-last, no autocast, no fused optimiser, torch's
-own random numbers, and a loss read back each step.
+and moving average. What differs is how: images are read from files by ImageFolder and two loading processes
+(the number in PyTorch's DCGAN tutorial), there is no channels-last, no autocast and no fused optimiser, random
+numbers are torch's own, and losses are read back each step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import softplus
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
+from torch.utils.data import DataLoader, WeightedRandomSampler
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import Compose, Grayscale, Normalize, ToTensor
+
+from augment.gan.networks import Condition, Discriminator, Generator
 
 __all__ = ["train"]
+
+LOADING_PROCESSES = 2
 
 Augment = Callable[[Tensor], Tensor]
 
 
 def train(
-    generator: nn.Module,
-    discriminator: nn.Module,
-    pixels_NHWC: Tensor,
-    labels_N: Tensor,
+    generator: Generator,
+    discriminator: Discriminator,
+    folder: Path,
     augment: Augment,
     *,
     latent_dim: int,
@@ -38,27 +45,23 @@ def train(
     on_step: Callable[[int, float, float], None],
 ) -> AveragedModel:
     """Relativistic GAN with R1 + R2 every `penalty_every` steps; `on_step` gets the step and both losses."""
-    images = pixels_NHWC.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
-    weights_N = 1.0 / torch.bincount(labels_N)[labels_N]
-    sampler = WeightedRandomSampler(weights_N.tolist(), num_samples=steps * batch_size)
-    loader = DataLoader(TensorDataset(images, labels_N), batch_size=batch_size, sampler=sampler)
-
+    loader = balanced_loader(folder, steps, batch_size)
     average = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(0.99))  # type: ignore[no-untyped-call]
     optimizer_g = torch.optim.Adam(generator.parameters(), lr=learning_rate, betas=(0.0, beta2))
     optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=learning_rate, betas=(0.0, beta2))
     schedules = [CosineAnnealingLR(optimizer, T_max=steps) for optimizer in (optimizer_g, optimizer_d)]
 
     for step, (real, label) in enumerate(loader):
-        real = mirrored(real)
+        condition = Condition(label)
 
         # Discriminator.
-        noise = torch.randn(len(real), latent_dim)
         with torch.no_grad():
-            fake = generator(noise, label)
+            fake = generator(torch.randn(len(real), latent_dim), condition).image_BCHW
         penalty_due = step % penalty_every == 0
         seen_real = augment(real).requires_grad_(penalty_due)
         seen_fake = augment(fake).requires_grad_(penalty_due)
-        real_logit, fake_logit = discriminator(seen_real, label), discriminator(seen_fake, label)
+        real_logit = discriminator(seen_real, condition).logits_B
+        fake_logit = discriminator(seen_fake, condition).logits_B
         loss_d = softplus(fake_logit - real_logit).mean()
         total_d = loss_d
         if penalty_due:
@@ -70,9 +73,9 @@ def train(
 
         # Generator.
         discriminator.requires_grad_(False)
-        fake = generator(torch.randn(len(real), latent_dim), label)
-        fake_logit = discriminator(augment(fake), label)
-        real_logit = discriminator(augment(real), label)
+        fake = generator(torch.randn(len(real), latent_dim), condition).image_BCHW
+        fake_logit = discriminator(augment(fake), condition).logits_B
+        real_logit = discriminator(augment(real), condition).logits_B
         loss_g = softplus(real_logit - fake_logit).mean()
         optimizer_g.zero_grad()
         loss_g.backward()  # type: ignore[no-untyped-call]
@@ -86,10 +89,14 @@ def train(
     return average
 
 
-def mirrored(images: Tensor) -> Tensor:
-    """Each image, or its mirror image, by the toss of a coin."""
-    heads = torch.rand(len(images)) < 0.5
-    return torch.where(heads[:, None, None, None], images.flip(3), images)
+def balanced_loader(folder: Path, steps: int, batch_size: int) -> DataLoader[tuple[Tensor, Tensor]]:
+    """`steps` batches of gray images in [-1, 1] and their labels, every class as often as any other."""
+    transform = Compose([Grayscale(), ToTensor(), Normalize(0.5, 0.5)])
+    dataset = ImageFolder(str(folder), transform)
+    labels_N = torch.tensor(dataset.targets)
+    weights_N = 1.0 / torch.bincount(labels_N)[labels_N]
+    sampler = WeightedRandomSampler(weights_N.tolist(), num_samples=steps * batch_size)
+    return DataLoader(dataset, batch_size, sampler=sampler, num_workers=LOADING_PROCESSES)
 
 
 def squared_slope(logits: Tensor, images: Tensor) -> Tensor:

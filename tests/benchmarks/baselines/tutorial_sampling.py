@@ -7,14 +7,15 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import nn
+
+from augment.gan.networks import Condition, Generator
 
 __all__ = ["sample_to_files"]
 
 
 @torch.no_grad()
 def sample_to_files(
-    generator: nn.Module, latent_dim: int, classes: int, samples: int, folder: Path, suffix: str
+    generator: Generator, latent_dim: int, classes: int, samples: int, folder: Path, suffix: str
 ) -> None:
     """`samples` gray images, the classes in turn, as `folder`/00000.png and so on (lossless WebP likewise)."""
     options: dict[str, Any] = {"lossless": True} if suffix == "webp" else {}
@@ -22,6 +23,6 @@ def sample_to_files(
     for index in range(samples):
         noise = torch.randn(1, latent_dim)
         label = torch.tensor([index % classes])
-        image = generator(noise, label)[0, 0]
+        image = generator(noise, Condition(label)).image_BCHW[0, 0]
         pixels = ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         Image.fromarray(pixels.numpy()).save(folder / f"{index:05d}.{suffix}", **options)

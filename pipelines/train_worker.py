@@ -1,0 +1,171 @@
+"""One Ray Train worker, from its first line to its last: its rank's part in the training, and rank 0's errands.
+
+Owns what a worker is sent and how it uses Ray: snapshots, the judge, progress and logs on rank 0, errors that
+trying again cannot mend, and publishing the result. How many workers there are is pipelines.train's; the
+training itself is augment.gan's.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray.train
+import ray.train.torch
+import torch
+
+from augment.errors import AugmentError, ConfigError, RetryLaterError
+from augment.gan.finetune import start_from
+from augment.gan.generator import export_generator
+from augment.gan.spec import TrainingSpec
+from augment.gan.supervision import Evaluation, after_evaluation
+from augment.gan.training import RealImages, Replica, Report, TrainState, train
+from augment.objects import open_store
+from augment.store.models import ClassQuality, JudgeRecord, ModelFolder
+from augment.types import sha256_hex
+from pipelines.board import logging_to
+from pipelines.evaluate import Evaluator, describe
+from pipelines.judge import open_judge
+from pipelines.progress import log
+from pipelines.recorder import Recorder
+from pipelines.snapshots import StoredSnapshots
+
+__all__ = ["TrainJob", "train_worker"]
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """What a worker is sent. References travel in lists, so that Ray hands them over unopened."""
+
+    spec: bytes
+    store_uri: str
+    name: str
+    pixels: list[ray.ObjectRef]
+    class_index: list[ray.ObjectRef]
+    start_uri: str | None  # of the model's folder that fine-tuning starts from
+    judge: JudgeRecord | None
+    board: Any
+    threads: int
+
+
+def train_worker(loop_config: dict[str, Any]) -> None:
+    """One Ray Train worker, from its first line to its last."""
+    job: TrainJob = loop_config["job"]
+    _stop_if_hopeless(job.board)
+    torch.set_num_threads(job.threads)
+    folder = ModelFolder(open_store(job.store_uri), job.name)
+    is_first = ray.train.get_context().get_world_rank() == 0
+    with (
+        logging_to(job.board) if is_first else nullcontext(),
+        closing(Recorder(folder, job.board)) if is_first else nullcontext() as recorder,
+    ):
+        snapshots = StoredSnapshots(
+            folder,
+            writes=is_first,
+            beside=recorder.look if recorder else None,
+            after_save=lambda step: ray.train.report({"step": float(step)}),  # every rank, equally often
+        )
+        try:
+            with closing(snapshots):
+                state, steps = _train(job, folder, snapshots, recorder)
+        except RetryLaterError:
+            raise  # the store did not answer: a new worker group may find it again
+        except AugmentError as error:
+            ray.get(job.board.set_fatal.remote(error))  # the same data and seed would fail the same way again
+            raise
+    if is_first:
+        _publish(
+            folder, state, steps=max(steps, folder.latest_step() or 0), training_sha256=sha256_hex(job.spec)
+        )
+
+
+def _train(
+    job: TrainJob, folder: ModelFolder, snapshots: StoredSnapshots, recorder: Recorder | None
+) -> tuple[TrainState, int]:
+    """This rank's part in the training: the state to publish, and the last step that it reported."""
+    context = ray.train.get_context()
+    spec = TrainingSpec.model_validate_json(job.spec)
+    images = RealImages(ray.get(job.pixels[0]), ray.get(job.class_index[0]))
+    replica = Replica(
+        rank=context.get_world_rank(),
+        world_size=context.get_world_size(),
+        device=ray.train.torch.get_device(),
+        parallelize=ray.train.torch.prepare_model,
+    )
+    steps = 0
+
+    def on_report(report: Report) -> None:
+        nonlocal steps
+        steps = report.step
+        if recorder is not None:
+            recorder.report(report)
+
+    def start(state: TrainState) -> None:
+        if job.start_uri is not None and spec.start_sha256 is not None:
+            uri, sha256 = job.start_uri, spec.start_sha256
+            transfer = start_from(state, replica.agree(lambda: _start_files(uri, sha256)))
+            if replica.rank == 0:
+                log.info("train: starting from %s: %s", uri, transfer)
+
+    state = train(
+        spec,
+        images,
+        replica=replica,
+        snapshots=snapshots,
+        start=start,
+        evaluate=_evaluate(job, folder, spec, images, replica.device) if replica.rank == 0 else None,
+        on_report=on_report,
+    )
+    return state, steps
+
+
+def _evaluate(
+    job: TrainJob, folder: ModelFolder, spec: TrainingSpec, images: RealImages, device: torch.device
+) -> Callable[[TrainState], Evaluation] | None:
+    """Rank 0's measurement, which tells the log; None where this training has none."""
+    if job.judge is None:
+        return None
+    measure = Evaluator(spec, images, open_judge(folder, job.judge, device=device), device=device)
+
+    def evaluate(state: TrainState) -> Evaluation:
+        evaluation = measure(state)
+        # Asked as supervision will judge; a sign of -1 leaves overfitting to it.
+        judged = after_evaluation(state.watch, spec.train, evaluation, overfitting_sign=-1.0)
+        log.info("train: %s", describe(evaluation, best=judged.best is evaluation))
+        return evaluation
+
+    return evaluate
+
+
+def _publish(folder: ModelFolder, state: TrainState, *, steps: int, training_sha256: str) -> None:
+    best = state.watch.best
+    quality = (
+        ClassQuality(name=one.name, frechet=one.frechet, recall=one.recall, label_accuracy=one.label_accuracy)
+        for one in (best.classes if best is not None else ())
+    )
+    folder.publish(
+        export_generator(state),
+        steps=steps,
+        training_sha256=training_sha256,
+        ended=state.watch.ended,
+        best_step=state.step if best is not None else None,
+        evaluation=tuple(quality),
+    )
+
+
+def _start_files(uri: str, sha256: str) -> Mapping[str, bytes]:
+    """The snapshot that this training was pinned to start from."""
+    files = ModelFolder.at(uri, field="train.start_from").snapshot_of(sha256)
+    if files is None:
+        raise ConfigError(
+            f"train.start_from={uri} no longer holds the snapshot {sha256[:16]} that this training was to start "
+            "from; set `name` to something new to start from the one that is there now"
+        )
+    return files
+
+
+def _stop_if_hopeless(board: Any) -> None:
+    fatal = ray.get(board.fatal.remote())
+    if fatal is not None:
+        raise fatal

@@ -1,0 +1,36 @@
+"""Suite `train` runs: each way of training does the steps it is timed for. No test asserts a time."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.measure import in_fresh_process
+from tests.benchmarks.train import SMALL, ours, steps_alone, tutorial, write_images
+
+IMAGES = SMALL.timed * 64
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("images")
+    write_images(place, small=True)
+    return place
+
+
+@pytest.mark.parametrize("baseline", [tutorial, steps_alone], ids=["tutorial", "steps alone"])
+def test_a_baseline_does_its_steps(baseline: partial, folder: Path) -> None:
+    outcome = in_fresh_process(partial(baseline, folder, SMALL, 1))
+    assert outcome.amount == IMAGES
+    assert outcome.seconds > 0
+
+
+@pytest.mark.skipif("RAY_ADDRESS" in os.environ, reason="a cluster of its own is started")
+def test_the_whole_command_is_timed_between_its_reports(folder: Path) -> None:
+    outcome = in_fresh_process(partial(ours, folder, SMALL, 1, 1))
+    assert outcome.amount == IMAGES
+    assert outcome.seconds > 0
+    assert outcome.apart["start and warm-up"] > 0
