@@ -19,7 +19,7 @@ from augment.errors import AugmentError, ConfigError, RetryLaterError
 from augment.gan.finetune import start_from
 from augment.gan.generator import export_generator
 from augment.gan.spec import TrainingSpec
-from augment.gan.supervision import Evaluation, after_evaluation
+from augment.gan.supervision import Evaluation, is_better
 from augment.gan.training import RealImages, Replica, Report, TrainState, train
 from augment.objects import open_store
 from augment.store.models import ClassQuality, JudgeRecord, ModelFolder
@@ -130,9 +130,7 @@ def _evaluate(
 
     def evaluate(state: TrainState) -> Evaluation:
         evaluation = measure(state)
-        # Asked as supervision will judge; a sign of -1 leaves overfitting to it.
-        judged = after_evaluation(state.watch, spec.train, evaluation, overfitting_sign=-1.0)
-        log.info("train: %s", describe(evaluation, best=judged.best is evaluation))
+        log.info("train: %s", describe(evaluation, best=is_better(evaluation, state.watch.best)))
         return evaluation
 
     return evaluate

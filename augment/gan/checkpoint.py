@@ -40,6 +40,7 @@ _ADAPTIVE = (
     "lecam_fake",
     "generator_loss_scale",
     "discriminator_loss_scale",
+    "trend_3",
 )
 
 

@@ -237,7 +237,7 @@ class TrainConfig(ConfigModel):
 
     evaluate_every: int | None = Field(default=None, ge=0)
     """Steps between measurements of quality class by class, by which the best snapshot is chosen; 0 is off,
-    `null` is twenty a run."""
+    `null` is about twenty a run."""
 
     evaluate_samples: int = Field(default=100, ge=10)
     """Generated images a class and measurement, of at most `evaluate_classes` classes."""
@@ -303,7 +303,7 @@ class TrainConfig(ConfigModel):
         """Steps between measurements, 0 for none: a multiple of `log_every`, where runs are looked at."""
         if self.evaluate_every is not None:
             return self.evaluate_every
-        return max(1, self.budget_steps // 20 // self.log_every) * self.log_every
+        return self.log_every * math.ceil(self.budget_steps / 20 / self.log_every)
 
     @property
     def resolved_penalty(self) -> PenaltyName:

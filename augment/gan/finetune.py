@@ -5,7 +5,7 @@ what adapts begin anew, since another data set's moments and schedules say nothi
 
 Most weights belong to no class and are taken over as they are. Those with a row a class (embeddings, gains
 and biases of conditional norms, directions of a projection, an auxiliary classifier's last layer) go to the
-class of the same label and name, wherever it now stands. A new class gets the mean of the learned rows plus
+class of the same name, wherever it now stands (a folder's labels move when a class is added). A new class gets the mean of the learned rows plus
 its fresh row's deviation from the mean of the fresh ones: from the mean, the networks make and expect
 something like an average of the known classes, near the data, where a fresh row alone may lie anywhere and
 undo what was learned; and the deviation keeps new classes apart from the start.
@@ -25,7 +25,6 @@ from augment.gan.config import ModelConfig
 from augment.gan.networks.heads import AuxiliaryHead
 from augment.gan.spec import TrainingSpec
 from augment.gan.state import TrainState
-from augment.types import ClassInfo
 
 __all__ = ["Transfer", "start_from"]
 
@@ -35,16 +34,16 @@ class Transfer:
     """What was taken over: classes that both trainings have, that only this one has, and that only that had."""
 
     step: int  # of the other training, which the weights are from
-    known: tuple[ClassInfo, ...]
-    new: tuple[ClassInfo, ...]
-    dropped: tuple[ClassInfo, ...]
+    known: tuple[str, ...]
+    new: tuple[str, ...]
+    dropped: tuple[str, ...]
 
     def __str__(self) -> str:
         parts = [f"weights of step {self.step:,}, {len(self.known)} classes known"]
         parts += [
-            f"{len(classes)} {word} ({', '.join(info.name for info in classes[:5])}{', …' if classes[5:] else ''})"
-            for word, classes in (("new", self.new), ("left out", self.dropped))
-            if classes
+            f"{len(names)} {word} ({', '.join(names[:5])}{', …' if names[5:] else ''})"
+            for word, names in (("new", self.new), ("left out", self.dropped))
+            if names
         ]
         return ", ".join(parts)
 
@@ -81,29 +80,29 @@ def start_from(state: TrainState, files: Mapping[str, bytes]) -> Transfer:
 
 @dataclass(frozen=True, slots=True)
 class _Match:
-    """`learned` are the earlier classes by their row; a class that had no images was not learned."""
+    """`learned` are the earlier classes' rows by name; a class that had no images was not learned."""
 
     rows_before: int
-    learned: Mapping[ClassInfo, int]
-    classes: tuple[ClassInfo, ...]
+    learned: Mapping[str, int]
+    classes: tuple[str, ...]
 
     @classmethod
     def of(cls, earlier: TrainingSpec, spec: TrainingSpec) -> "_Match":
         rows = zip(earlier.classes, earlier.counts, strict=True)
-        learned = {info: row for row, (info, count) in enumerate(rows) if count}
-        return cls(len(earlier.classes), learned, spec.classes)
+        learned = {info.name: row for row, (info, count) in enumerate(rows) if count}
+        return cls(len(earlier.classes), learned, tuple(info.name for info in spec.classes))
 
     @property
-    def known(self) -> tuple[ClassInfo, ...]:
-        return tuple(info for info in self.classes if info in self.learned)
+    def known(self) -> tuple[str, ...]:
+        return tuple(name for name in self.classes if name in self.learned)
 
     @property
-    def new(self) -> tuple[ClassInfo, ...]:
-        return tuple(info for info in self.classes if info not in self.learned)
+    def new(self) -> tuple[str, ...]:
+        return tuple(name for name in self.classes if name not in self.learned)
 
     @property
-    def dropped(self) -> tuple[ClassInfo, ...]:
-        return tuple(info for info in self.learned if info not in self.classes)
+    def dropped(self) -> tuple[str, ...]:
+        return tuple(name for name in self.learned if name not in self.classes)
 
     def rows(self, earlier_K: Tensor, *, fresh_K: Tensor) -> Tensor:
         """[K, …]: known classes' rows as they were, and new ones near the mean of those learned."""
@@ -112,9 +111,9 @@ class _Match:
         earlier_K = earlier_K.to(fresh_K.device)
         mean = earlier_K[list(self.learned.values())].mean(0)
         rows_K = mean + (fresh_K - fresh_K.mean(0))
-        for row, info in enumerate(self.classes):
-            if info in self.learned:
-                rows_K[row] = earlier_K[self.learned[info]]
+        for row, name in enumerate(self.classes):
+            if name in self.learned:
+                rows_K[row] = earlier_K[self.learned[name]]
         return rows_K
 
 

@@ -38,6 +38,7 @@ from augment.gan.twins import barlow_twins
 __all__ = ["Game"]
 
 LECAM_DECAY = 0.99  # of the anchors' averages, as in Tseng et al. 2021
+TREND_DECAY = 0.98  # about fifty steps, a report's length
 
 
 class Game:
@@ -174,6 +175,7 @@ class Game:
             anchors = self._anchors.updated(seen_3[1], seen_3[2], decay=decay)
             state.lecam_real.copy_(anchors.real)
             state.lecam_fake.copy_(anchors.fake)
+        state.trend_3.lerp_(seen_3, 1 - TREND_DECAY)
         return {"overfitting sign": seen_3[0], "real logit": seen_3[1], "fake logit": seen_3[2]}
 
     def _apply(self, player: Player, total: Tensor, terms: dict[str, Tensor], rates: Rates) -> None:

@@ -17,7 +17,7 @@ from augment.gan.networks import Discriminator, Generator, build_discriminator, 
 from augment.gan.networks.layers import channels_last
 from augment.gan.networks.pyramid import Pyramid
 from augment.gan.spec import TrainingSpec
-from augment.gan.supervision import Watch
+from augment.gan.supervision import Trend, Watch
 
 __all__ = ["HALF", "Precision", "TrainState", "new_state", "resolve_precision"]
 
@@ -32,8 +32,9 @@ HALF: Mapping[Precision, torch.dtype | None] = {"fp32": None, "bf16": torch.bflo
 class TrainState:
     """`step` updates of each player are done. `ema` is the generator to use.
 
-    The small tensors adapt to what the discriminator does: ADA's probability, LeCam's anchors, and fp16's
-    loss scales. They stay on the device, so that no step waits for them.
+    The small tensors adapt to what the discriminator does: ADA's probability, LeCam's anchors, fp16's loss
+    scales, and `trend_3`, running averages of its overfitting sign and its logits. They stay on the device, so
+    that no step waits for them.
     """
 
     spec: TrainingSpec
@@ -49,6 +50,13 @@ class TrainState:
     lecam_fake: Tensor
     generator_loss_scale: Tensor
     discriminator_loss_scale: Tensor
+    trend_3: Tensor
+
+    @property
+    def trend(self) -> Trend:
+        """`trend_3` by name; waits for the device."""
+        sign, real, fake = self.trend_3.tolist()
+        return Trend(overfitting_sign=sign, real_logit=real, fake_logit=fake)
 
     @property
     def images_seen(self) -> int:
@@ -93,6 +101,7 @@ def new_state(spec: TrainingSpec, device: torch.device) -> TrainState:
         lecam_fake=torch.zeros((), device=device),
         generator_loss_scale=new_loss_scale(device),
         discriminator_loss_scale=new_loss_scale(device),
+        trend_3=torch.zeros(3, device=device),
     )
 
 

@@ -18,12 +18,14 @@ __all__ = [
     "ClassScore",
     "Ending",
     "Evaluation",
+    "Trend",
     "Trouble",
     "TroubleError",
     "Watch",
     "after_evaluation",
     "after_look",
     "after_trouble",
+    "is_better",
     "plan_within",
     "remedy_in_words",
 ]
@@ -83,6 +85,14 @@ class Evaluation(Record):
         return math.sqrt(self.mean * self.worst)
 
 
+class Trend(Record):
+    """Running averages of what the discriminator says: of logits, and of ADA's sign (1: sure of every pair)."""
+
+    overfitting_sign: float
+    real_logit: float
+    fake_logit: float
+
+
 class Trouble(Record):
     """What went wrong, when, and in a sentence."""
 
@@ -120,15 +130,15 @@ def after_look(
     train: TrainConfig,
     *,
     step: int,
-    values: Mapping[str, float],
+    trend: Trend,
     diversity: Mapping[str, float],
     last: bool = False,
 ) -> Watch:
-    """The watch after a look at `values` (a report's) and each class's `diversity` (1: that of its real images).
+    """The watch after a look at D's `trend` and each class's `diversity` (1: that of its real images).
 
     Raises TroubleError on a collapse that was seen in two looks (or in the `last`), and on runaway logits.
     """
-    highest = max(abs(values[name]) for name in ("real logit", "fake logit"))
+    highest = max(abs(trend.real_logit), abs(trend.fake_logit))
     if highest > (RUNAWAY_CRITIC if train.loss == "wgan-gp" else RUNAWAY_LOGIT):
         what = f"step {step}: divergence: the discriminator's logits have run away to {highest:,.0f}"
         raise TroubleError(Trouble(kind="divergence", step=step, what=what))
@@ -149,21 +159,24 @@ def after_look(
     return watch.model_copy(update={"alive": alive, "suspicious_looks": looks})
 
 
-def after_evaluation(
-    watch: Watch, train: TrainConfig, evaluation: Evaluation, *, overfitting_sign: float
-) -> Watch:
+def is_better(evaluation: Evaluation, best: Evaluation | None) -> bool:
+    """Whether a measurement beats the best before it by more than noise."""
+    return best is None or evaluation.score < BETTER * best.score
+
+
+def after_evaluation(watch: Watch, train: TrainConfig, evaluation: Evaluation, *, trend: Trend) -> Watch:
     """The watch after a measurement; `best` is this one where it is better than all before.
 
     Ends the run on a plateau; raises TroubleError where quality has fallen while the discriminator is sure.
     """
-    if watch.best is None or evaluation.score < BETTER * watch.best.score:
+    if watch.best is None or is_better(evaluation, watch.best):
         return watch.model_copy(update={"best": evaluation, "evaluations_since_best": 0})
     since = watch.evaluations_since_best + 1
     out_of_patience = 0 < train.patience <= since
     fallen = evaluation.score > WORSE * watch.best.score
-    if out_of_patience and fallen and overfitting_sign > SURE:
+    if out_of_patience and fallen and trend.overfitting_sign > SURE:
         what = (
-            f"step {evaluation.step}: discriminator overfitting: it tells {(1 + overfitting_sign) / 2:.0%} of pairs "
+            f"step {evaluation.step}: discriminator overfitting: it tells {(1 + trend.overfitting_sign) / 2:.0%} of pairs "
             f"apart, and quality has fallen from {watch.best.score:.3g} at step {watch.best.step} to {evaluation.score:.3g}"
         )
         raise TroubleError(Trouble(kind="discriminator overfitting", step=evaluation.step, what=what))

@@ -8,9 +8,11 @@ uninterrupted one to the last bit.
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from augment.gan.batches import Batches, RealImages, StepBatch
@@ -89,7 +91,7 @@ def train(
     divergence, after `remedies` were tried: the snapshots are from before).
     """
     run = _Run(spec, images, replica or Replica(), snapshots or MemorySnapshots(), evaluate, on_report)
-    try:
+    with closing(run), _tensor_float_32(allowed=spec.train.tf32):
         if not run.resume():
             run.begin(start)
         while run.state.watch.ended is None:
@@ -99,8 +101,20 @@ def train(
                 run.go_back(error.trouble)
         run.take_best()
         return run.state
+
+
+@contextmanager
+def _tensor_float_32(*, allowed: bool) -> Iterator[None]:
+    """Let a GPU's matrix products and convolutions round float32 inputs to 10 bits; elsewhere nothing changes."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=True, deterministic=False, allow_tf32=allowed
+        ):
+            yield
     finally:
-        run.close()
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 class _Run:
@@ -224,15 +238,13 @@ class _Run:
         assert self._vitals is not None  # noqa: S101  # rank 0 has them
         diversity, evaluation = self._vitals.look(self.state.generator), None
         every = train.resolved_evaluate_every
+        trend = self.state.trend
         try:
-            watch = after_look(
-                watch, train, step=report.step, values=report.values, diversity=diversity, last=at_end
-            )
-            if self._evaluate is not None and every and (at_end or report.step % every == 0):
+            watch = after_look(watch, train, step=report.step, trend=trend, diversity=diversity, last=at_end)
+            due = every and (at_end or report.step % every == 0)
+            if self._evaluate is not None and due and not watch.suspicious_looks:
                 evaluation = self._evaluate(self.state)
-                watch = after_evaluation(
-                    watch, train, evaluation, overfitting_sign=report.values["overfitting sign"]
-                )
+                watch = after_evaluation(watch, train, evaluation, trend=trend)
         except TroubleError as error:
             return _Verdict(None, error.trouble, diversity, evaluation)
         watch = plan_within(

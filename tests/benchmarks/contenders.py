@@ -75,6 +75,7 @@ def merged(*all_parts: Parts) -> dict[str, Any]:
     for parts in all_parts:
         for name, value in parts.items():
             before = result.get(name)
-            both = isinstance(before, Mapping) and isinstance(value, Mapping)
-            result[name] = merged(before, value) if both else value
+            if isinstance(before, Mapping) and isinstance(value, Mapping):
+                value = merged(before, value)
+            result[name] = value
     return result

@@ -133,7 +133,7 @@ class Contest:
         if not path.is_file():
             announce(f"{self.real.name}: judging {place.name}")
             generated = samples_of(place / "generator.safetensors", self.real)
-            _write(place / "samples.png", _picture(self.real, generated, place.name))
+            _write(place / "samples.png", _picture(self.real, generated, f"{self.real.name}: {place.name}"))
             _write(path, self.judge(generated).to_json())
         return Fidelity.model_validate_json(path.read_bytes())
 

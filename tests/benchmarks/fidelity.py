@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -182,12 +183,15 @@ class Judge:
 def _flat(images: Images, index: int) -> npt.NDArray[np.float32]:
     """A class's images as vectors, 0 to 1."""
     own_NHWC = images.pixels_NHWC[images.class_index_N == index]
-    return own_NHWC.reshape(len(own_NHWC), -1).astype(np.float32) / 255
+    vectors_NF: npt.NDArray[np.float32] = own_NHWC.reshape(len(own_NHWC), -1).astype(np.float32) / 255
+    return vectors_NF
 
 
 def fitted_classifier(real: RealSets, folder: Path, announce: Callable[[str], None]) -> Classifier:
     """The judge's classifier for `real`: from `folder`, where it lies since it was fitted first."""
-    settings = {"known": real.known.sha256, "steps": real.judge_steps, "format": 1}
+    native = resolve_precision("auto", torch.device("cpu"))
+    precision: Literal["bf16", "fp32"] = "bf16" if native == "bf16" else "fp32"
+    settings = {"known": real.known.sha256, "steps": real.judge_steps, "precision": precision}
     path = folder / f"judge-{sha256_hex(canonical_json(settings))[:12]}.safetensors"
     if not path.is_file():
         announce(f"judge: {real.judge_steps} steps on {len(real.known.class_index_N):,} real images")
@@ -197,7 +201,7 @@ def fitted_classifier(real: RealSets, folder: Path, announce: Callable[[str], No
             len(real.class_names),
             seed=0,
             steps=real.judge_steps,
-            precision="bf16" if resolve_precision("auto", torch.device("cpu")) == "bf16" else "fp32",
+            precision=precision,
             horizontal_flip=real.horizontal_flip,
             vertical_flip=real.vertical_flip,
         )

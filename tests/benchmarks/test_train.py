@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.measure import in_fresh_process
+from tests.benchmarks.measure import Outcome, in_fresh_process
 from tests.benchmarks.train import SMALL, ours, steps_alone, tutorial, write_images
 
 IMAGES = SMALL.timed * 64
@@ -22,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("baseline", [tutorial, steps_alone], ids=["tutorial", "steps alone"])
-def test_a_baseline_does_its_steps(baseline: partial, folder: Path) -> None:
+def test_a_baseline_does_its_steps(baseline: Callable[..., Outcome], folder: Path) -> None:
     outcome = in_fresh_process(partial(baseline, folder, SMALL, 1))
     assert outcome.amount == IMAGES
     assert outcome.seconds > 0

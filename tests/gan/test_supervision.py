@@ -7,6 +7,7 @@ from augment.gan.config import TrainConfig
 from augment.gan.supervision import (
     ClassScore,
     Evaluation,
+    Trend,
     Trouble,
     TroubleError,
     Watch,
@@ -18,12 +19,12 @@ from augment.gan.supervision import (
 )
 
 TRAIN = TrainConfig(steps=1000, patience=3)
-CALM = {"real logit": 1.0, "fake logit": -1.0}
+CALM = Trend(overfitting_sign=0.0, real_logit=1.0, fake_logit=-1.0)
 
 
-def look(watch, *diversity, step=50, values=CALM, train=TRAIN, last=False):
+def look(watch, *diversity, step=50, trend=CALM, train=TRAIN, last=False):
     shares = {f"class {index}": share for index, share in enumerate(diversity)}
-    return after_look(watch, train, step=step, values=values, diversity=shares, last=last)
+    return after_look(watch, train, step=step, trend=trend, diversity=shares, last=last)
 
 
 def evaluation(step, *distances):
@@ -33,7 +34,9 @@ def evaluation(step, *distances):
 
 
 def measure(watch, step, *distances, sign=0.0, train=TRAIN):
-    return after_evaluation(watch, train, evaluation(step, *distances), overfitting_sign=sign)
+    return after_evaluation(
+        watch, train, evaluation(step, *distances), trend=CALM.model_copy(update={"overfitting_sign": sign})
+    )
 
 
 def test_a_snapshot_is_as_good_as_its_mean_and_its_worst_class():
@@ -78,9 +81,9 @@ def test_the_gray_beginning_is_no_collapse_until_its_time_is_over():
 def test_runaway_logits_are_a_divergence(loss, logit):
     train = TrainConfig(loss=loss)
     with pytest.raises(TroubleError, match="logits have run away") as error:
-        look(Watch(), 0.9, values={"real logit": 0.0, "fake logit": logit}, train=train)
+        look(Watch(), 0.9, trend=CALM.model_copy(update={"fake_logit": logit}), train=train)
     assert error.value.trouble.kind == "divergence"
-    look(Watch(), 0.9, values={"real logit": 0.0, "fake logit": logit / 4}, train=train)
+    look(Watch(), 0.9, trend=CALM.model_copy(update={"fake_logit": logit / 4}), train=train)
 
 
 def test_the_best_measurement_is_kept_and_noise_is_not_better():

@@ -16,6 +16,7 @@ from augment.gan.snapshots import MemorySnapshots
 from augment.gan.state import new_state
 from augment.gan.supervision import ClassScore, Evaluation
 from augment.gan.training import Replica, train
+from augment.gan.vitals import Vitals
 from tests.gan.common import tiny_images, tiny_spec
 
 
@@ -53,6 +54,43 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_last_bit(backbone, precis
     resumed = fit(spec, snapshots=MemorySnapshots(kept.by_step[stop_after]))
     assert resumed.step == whole.step == 6
     assert dump(resumed) == dump(whole)
+
+
+def test_a_run_resumed_between_two_looks_judges_as_the_uninterrupted_one():
+    def evaluate(state):
+        weight = sum(float(one.abs().mean()) for one in state.ema.parameters())
+        return Evaluation(step=state.step, classes=(ClassScore(name="bag", frechet=weight),))
+
+    spec = tiny_spec(steps=9, snapshot_every=1, log_every=3, evaluate_every=3, warm_up_steps=0)
+    kept = Kept()
+    whole = fit(spec, snapshots=kept, evaluate=evaluate)
+    resumed = Kept()
+    resumed.save(_restored(spec, kept.by_step[4]), best=False)
+    resumed._best = kept.by_step[kept.best_steps[0]]
+    again = fit(spec, snapshots=resumed, evaluate=evaluate)
+    assert again.watch == whole.watch
+    assert dump(again) == dump(whole)
+
+
+def test_a_suspicious_look_measures_nothing_so_that_no_collapse_is_kept_as_best(monkeypatch):
+    """Half the looks find no diversity: one in a row each time, so that nothing is named."""
+    looks = itertools.cycle([{"bag": 0.9}, {"bag": 0.01}])
+    monkeypatch.setattr(Vitals, "look", lambda self, generator: next(looks))
+    kept, measured = Kept(), []
+
+    def evaluate(state):
+        measured.append(state.step)
+        return quality(1.0 / state.step)(state)
+
+    spec = tiny_spec(steps=10, log_every=2, evaluate_every=2, snapshot_every=2)
+    assert fit(spec, snapshots=kept, evaluate=evaluate).step == 10
+    assert measured == kept.best_steps == [2, 6, 10]
+
+
+def _restored(spec, files):
+    state = new_state(spec, torch.device("cpu"))
+    restore(state, files)
+    return state
 
 
 @pytest.mark.parametrize("loss", LOSS_NAMES)
@@ -122,8 +160,7 @@ def test_the_best_measured_state_is_returned_and_not_the_last():
     assert state.step == 4
     assert state.watch.best.step == 4
     assert state.watch.ended == "steps"
-    expected = new_state(spec, torch.device("cpu"))
-    restore(expected, kept.by_step[4])
+    expected = _restored(spec, kept.by_step[4])
     assert all(
         torch.equal(a, b) for a, b in zip(state.ema.parameters(), expected.ema.parameters(), strict=True)
     )
