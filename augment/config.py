@@ -71,6 +71,7 @@ class Config(ConfigModel):
         problems = secrets or [
             *_uri_problems(self),
             *_balance_problems(self.balance),
+            *_class_problems(self.model, self.train),
             *_ray_problems(self.ray),
         ]
         if problems:
@@ -186,6 +187,24 @@ def _balance_problems(balance: BalanceConfig) -> _Problems:
         useless = f"{balance.ratio} has no effect with a map in balance.strategy, whose totals are final"
         return [(("balance", "ratio"), f"{useless}; remove one")]
     return []
+
+
+def _class_problems(model: ModelConfig, train: TrainConfig) -> _Problems:
+    """Parts of the long-tail toolbox that have nothing to work on."""
+    problems: _Problems = []
+    if not model.conditional:
+        problems += [
+            (
+                ("train", name),
+                f"{getattr(train, name)} works on classes, and model.conditional=false has none; remove one",
+            )
+            for name in ("embedding_noise", "gsr_weight", "transition")
+            if getattr(train, name)
+        ]
+    if train.twins_weight and not model.resolved_mapping_layers:
+        needs = "compares mapped latents, and the generator maps none; set model.mapping_layers to 2, or "
+        problems.append((("train", "twins_weight"), f"{train.twins_weight} {needs}model.backbone to style"))
+    return problems
 
 
 def _ray_problems(ray: RayConfig) -> _Problems:

@@ -56,7 +56,9 @@ def sha256_hex(data: bytes) -> str:
 class ConfigModel(BaseModel):
     """Base of every config class: strict, frozen, each field documented."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class Record(BaseModel):

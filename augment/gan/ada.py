@@ -11,6 +11,8 @@ B = samples in the batch.
 import torch
 from torch import Tensor
 
+from augment.gan.schedules import MOST_AUGMENT_PROBABILITY
+
 __all__ = ["adjusted_probability", "overfitting_sign"]
 
 
@@ -28,10 +30,11 @@ def overfitting_sign(real_logits_B: Tensor, fake_logits_B: Tensor, *, relativist
 def adjusted_probability(
     probability: Tensor, r_t: Tensor, *, target: float, images: int, kimg_to_full: float
 ) -> Tensor:
-    """p ← p + sign(r_t − target) · images / (1000 · kimg_to_full), kept in [0, 1] (section 3).
+    """p ← p + sign(r_t − target) · images / (1000 · kimg_to_full), in [0, `MOST_AUGMENT_PROBABILITY`] (section 3).
 
     `images` were shown since the last step, and `r_t` is best their average (the paper: 4 batches, target
-    0.6, 500 kimg from 0 to 1). Its code has no upper bound; a gate that is always open is one.
+    0.6, 500 kimg from 0 to 1); here it is one batch's, whose sign is right more often than not, which is all
+    that a step needs.
     """
     step = torch.sign(r_t - target) * (images / (1000 * kimg_to_full))
-    return (probability + step).clamp(0, 1)
+    return (probability + step).clamp(0, MOST_AUGMENT_PROBABILITY)

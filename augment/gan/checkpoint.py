@@ -132,6 +132,10 @@ def restore(state: TrainState, files: Mapping[str, bytes]) -> None:
     else:
         _drop_moments(state)
     for name, tensor in _tensors(state):
+        if name not in stored or stored[name].shape != tensor.shape:
+            raise IntegrityError(
+                f"the snapshot lacks {name} of shape {list(tensor.shape)}; it is another version's: start a new model"
+            )
         tensor.copy_(stored[name])
     state.step, state.watch = summary.step, summary.watch
 

@@ -108,7 +108,8 @@ class TrainConfig(ConfigModel):
 
     max_time: str | None = Field(default=None, pattern=r"^(\d+(\.\d+)?[dhms])+$")
     """Most time for training, such as `90s`, `20m` or `1h30m`: the run measures its own speed and fits the
-    schedules to what can be done in it. A run with it cannot be repeated to the last bit."""
+    schedules to what can be done in it; the clock is looked at each `log_every` steps. A run with it cannot be
+    repeated to the last bit."""
 
     batch_size: int = Field(default=64, ge=2)
     """Images a step over all workers, however many they are."""
@@ -263,6 +264,18 @@ class TrainConfig(ConfigModel):
             )
         if self.loss == "wgan-gp" and self.penalty not in ("auto", "gradient-penalty"):
             raise ValueError(f"loss=wgan-gp needs penalty=gradient-penalty (or auto), not {self.penalty}")
+        if self.max_time_s == 0:
+            raise ValueError(f"max_time={self.max_time} leaves no time at all; try max_time=20m")
+        if self.ada_target is not None and not self.diffaugment:
+            raise ValueError(
+                f"ada_target={self.ada_target} adapts the probability of diffaugment, which has no operation; name "
+                "some, such as diffaugment=[translation]"
+            )
+        if self.twins_weight and self.batch_size < 2 * most:
+            raise ValueError(
+                f"twins_weight={self.twins_weight} compares the images of one worker, and batch_size="
+                f"{self.batch_size} leaves some of workers={most} with one; try batch_size={2 * most}"
+            )
         if self.twins_weight and not self.embedding_noise:
             raise ValueError(
                 f"twins_weight={self.twins_weight} compares two noisy copies, and embedding_noise is 0; try "
@@ -300,10 +313,14 @@ class TrainConfig(ConfigModel):
 
     @property
     def resolved_evaluate_every(self) -> int:
-        """Steps between measurements, 0 for none: a multiple of `log_every`, where runs are looked at."""
+        """Steps between measurements, 0 for none, in a run that uses its whole budget of steps."""
+        return self.evaluate_every_of(self.budget_steps)
+
+    def evaluate_every_of(self, total_steps: int) -> int:
+        """The same in a run of `total_steps`: a multiple of `log_every`, where runs are looked at."""
         if self.evaluate_every is not None:
             return self.evaluate_every
-        return self.log_every * math.ceil(self.budget_steps / 20 / self.log_every)
+        return self.log_every * math.ceil(total_steps / 20 / self.log_every)
 
     @property
     def resolved_penalty(self) -> PenaltyName:

@@ -46,11 +46,11 @@ class DivergenceGuard:
         terms: Mapping[str, Tensor],
         parameters: Iterable[nn.Parameter],
         *,
-        overflows: bool = False,
+        may_overflow: Tensor | None = None,
     ) -> Tensor:
         """Check the loss terms and, after the backward pass, the whole gradient, which all ranks share.
 
-        With `overflows` (fp16, whose loss scale is still to be found) a gradient alone is no divergence.
+        Where `may_overflow` (fp16, whose loss scale is being found) is true, a gradient alone is no divergence.
         Returns a float32 scalar, 1 where this update must be skipped: the optimiser's `found_inf`.
         """
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -59,7 +59,12 @@ class DivergenceGuard:
             self._updates.append(names)
         finite_T = torch.stack([value.detach().isfinite() for value in watched.values()])
         overflow = ~finite_T[-1]
-        bad = ~(finite_T[:-1] if overflows else finite_T).all()
+        bad = ~finite_T.all()
+        if may_overflow is not None:
+            own = (
+                self._replica.sum((~finite_T[:-1].all()).float()) > 0
+            )  # of any rank: the gradient tells none
+            bad = own | (overflow & ~may_overflow)
         first_bad = (self._step < 0) & bad
         self._step = torch.where(first_bad, step, self._step)
         self._update = torch.where(first_bad, self._updates.index(names), self._update)
@@ -76,8 +81,10 @@ class DivergenceGuard:
         name = self._updates[int(self._update)][int(self._name)]
         names = self._replica.gather(name)
         culprits = [(rank, name) for rank, name in enumerate(names) if name != _GRADIENT]
-        rank, name = culprits[0] if culprits else (self._replica.rank, name)
-        where = f"on rank {rank} " if self._replica.world_size > 1 else ""
+        where = ""
+        if culprits and self._replica.world_size > 1:
+            rank, name = culprits[0]
+            where = f"on rank {rank} "
         raise TroubleError(
             Trouble(kind="divergence", step=step, what=f"step {step}: the {name} {where}is not finite")
         )

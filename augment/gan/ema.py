@@ -13,12 +13,15 @@ RAMP = 0.05
 """Early in a run the half-life is this share of the images shown so far (Karras et al. 2020, ADA)."""
 
 
-def ema_decay(*, half_life_kimg: float, batch_size: int, images_seen: int) -> float:
+def ema_decay(*, half_life_kimg: float, batch_size: int, images_seen: int, ramped: bool = True) -> float:
     """β = 0.5^(batch / min(half-life, RAMP · images seen)), as in StyleGAN2-ADA and R3GAN.
 
-    0 at the first step and where the half-life is 0: the average is then the generator itself.
+    0 at the first step and where the half-life is 0: the average is then the generator itself. Not `ramped`,
+    the half-life is whole from the start: a fine-tuning begins with an average that is worth keeping.
     """
-    half_life_images = min(1000 * half_life_kimg, RAMP * images_seen)
+    half_life_images = 1000 * half_life_kimg
+    if ramped:
+        half_life_images = min(half_life_images, RAMP * images_seen)
     return float(0.5 ** (batch_size / half_life_images)) if half_life_images > 0 else 0.0
 
 

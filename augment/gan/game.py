@@ -21,7 +21,7 @@ from augment.gan.networks.conditioning import class_parameters
 from augment.gan.networks.interface import Condition, GeneratorOutput
 from augment.gan.penalties import PENALTIES
 from augment.gan.replica import Replica
-from augment.gan.schedules import Rates
+from augment.gan.schedules import MOST_AUGMENT_PROBABILITY, Rates
 from augment.gan.spectral import gsr
 from augment.gan.state import HALF, TrainState, resolve_precision
 from augment.gan.step import (
@@ -91,7 +91,8 @@ class Game:
             self._objective,
             gamma=rates.gamma * train.penalty_every if penalty_due else 0.0,
             mix_B=batch.mix_B,
-            anchors=self._anchors if train.lecam_weight else None,
+            anchors=self._anchors if train.lecam_weight and self._state.step else None,  # of steps before
+            loss_scale=self._discriminator.loss_scale,
         )
         self._apply(self._discriminator, loss.total, loss.terms, rates)
         return {**loss.terms, **self._observe(loss)}
@@ -146,12 +147,20 @@ class Game:
         return Shown(self._augment(made.image_BCHW, draws.augment_fake_BK, rates), low)
 
     def _augment(self, images_BCHW: Tensor, uniforms_BK: Tensor, rates: Rates) -> Tensor:
-        adaptive = self._state.spec.train.ada_target is not None
         return diffaugment(
             images_BCHW,
             uniforms_BK,
             operations=self._state.spec.train.diffaugment,
-            probability=self._state.augment_probability if adaptive else rates.augment_probability,
+            probability=rates.augment_probability if self._ada_probability is None else self._ada_probability,
+        )
+
+    @property
+    def _ada_probability(self) -> Tensor | None:
+        """ADA's, with what a remedy added; None where the probability is scheduled."""
+        if self._state.spec.train.ada_target is None:
+            return None
+        return (self._state.augment_probability + self._state.watch.augment_extra).clamp(
+            max=MOST_AUGMENT_PROBABILITY
         )
 
     @torch.no_grad()
@@ -162,7 +171,7 @@ class Game:
             loss.real_logits_B, loss.fake_logits_B, relativistic=self._objective.loss.generator_sees_real
         )
         seen_3 = torch.stack([sign, loss.real_logits_B.mean(), loss.fake_logits_B.mean()])
-        if train.ada_target is not None or train.lecam_weight:
+        if self._replica.world_size > 1:
             seen_3 = self._replica.sum(seen_3 * (self._share / self._replica.world_size))
         if train.ada_target is not None:
             adjusted = adjusted_probability(
@@ -176,7 +185,9 @@ class Game:
             state.lecam_real.copy_(anchors.real)
             state.lecam_fake.copy_(anchors.fake)
         state.trend_3.lerp_(seen_3, 1 - TREND_DECAY)
-        return {"overfitting sign": seen_3[0], "real logit": seen_3[1], "fake logit": seen_3[2]}
+        seen = {"overfitting sign": seen_3[0], "real logit": seen_3[1], "fake logit": seen_3[2]}
+        probability = self._ada_probability
+        return seen if probability is None else {**seen, "augment probability": probability}
 
     def _apply(self, player: Player, total: Tensor, terms: dict[str, Tensor], rates: Rates) -> None:
         apply_update(

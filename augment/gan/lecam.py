@@ -24,15 +24,11 @@ class LeCamAnchors:
     real: Tensor
     fake: Tensor
 
-    @classmethod
-    def start(cls, device: torch.device) -> "LeCamAnchors":
-        """Anchors that have seen nothing: of no use before their first update."""
-        return cls(real=torch.zeros((), device=device), fake=torch.zeros((), device=device))
-
     def updated(self, real_mean: Tensor, fake_mean: Tensor, *, decay: float) -> "LeCamAnchors":
         """anchor ← decay · anchor + (1 − decay) · mean: new tensors, no gradient, no wait for the device.
 
-        Both official codes update before they measure. Give all ranks the same means.
+        Give all ranks the same means. Both official codes update before they measure; here a step measures
+        against the steps before it, and the first step not at all.
         """
         return LeCamAnchors(
             real=torch.lerp(self.real, real_mean.detach().to(self.real), 1 - decay),

@@ -9,9 +9,11 @@ updates it is doubled.
 import torch
 from torch import Tensor
 
-__all__ = ["GROWTH_INTERVAL", "INITIAL_SCALE", "new_loss_scale", "next_loss_scale"]
+__all__ = ["GROWTH_INTERVAL", "INITIAL_SCALE", "LEAST_SCALE", "new_loss_scale", "next_loss_scale"]
 
 INITIAL_SCALE = 2.0**12
+LEAST_SCALE = 2.0**-10
+"""Gradients that overflow at this scale are infinite at any: the run diverges."""
 GROWTH_INTERVAL = 2000
 _MOST = 2.0**16  # of fp16's range
 

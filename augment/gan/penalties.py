@@ -46,13 +46,15 @@ PENALTIES: Mapping[str, Penalty] = {
 }
 
 
-def input_gradient(logits_B: Tensor, images_BCHW: Tensor) -> Tensor:
+def input_gradient(logits_B: Tensor, images_BCHW: Tensor, *, scale: Tensor | None = None) -> Tensor:
     """∇_x D(x, y) for each image, [B, C, H, W], itself differentiable.
 
-    D treats every image alone, so the gradient of the logits' sum holds each image's own gradient.
+    D treats every image alone, so the gradient of the logits' sum holds each image's own gradient. `scale`
+    is fp16's: the pass back through the convolutions is made at it, and its result divided by it.
     """
-    (gradient_BCHW,) = torch.autograd.grad(logits_B.sum(), images_BCHW, create_graph=True)
-    return gradient_BCHW
+    total = logits_B.sum() if scale is None else scale * logits_B.sum()
+    (gradient_BCHW,) = torch.autograd.grad(total, images_BCHW, create_graph=True)
+    return gradient_BCHW if scale is None else gradient_BCHW / scale
 
 
 def interpolate(real_BCHW: Tensor, fake_BCHW: Tensor, mix_B: Tensor) -> Tensor:

@@ -54,10 +54,12 @@ class Rates:
         total_steps: int | None = None,
         learning_rate_scale: float = 1.0,
         augment_extra: float = 0.0,
+        ramp_average: bool = True,
     ) -> "Rates":
         """Those of step `step`, 0 ≤ step < `total_steps` (the config's budget, unless time cut it).
 
-        The last two are a remedy's (see augment.gan.supervision).
+        `learning_rate_scale` and `augment_extra` are a remedy's (see augment.gan.supervision); fine-tuning does
+        not ramp the average up again.
         """
         progress = step / (total_steps or train.budget_steps)
         falling = partial(cosine, final_fraction=train.final_fraction, progress=progress)
@@ -84,6 +86,7 @@ class Rates:
                 half_life_kimg=train.ema_half_life_kimg,
                 batch_size=train.batch_size,
                 images_seen=step * train.batch_size,
+                ramped=ramp_average,
             ),
         )
 

@@ -21,8 +21,6 @@ HOW_NOT_WHAT = frozenset(
         "device",
         "cpus_per_worker",
         "max_failures",
-        "snapshot_every",
-        "log_every",
         "tf32",
         "compile",
         "start_from",

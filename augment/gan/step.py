@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from augment.gan.divergence import DivergenceGuard, poisoned
 from augment.gan.lecam import LeCamAnchors, lecam
-from augment.gan.loss_scale import next_loss_scale
+from augment.gan.loss_scale import LEAST_SCALE, next_loss_scale
 from augment.gan.losses import AdversarialLoss
 from augment.gan.networks.interface import Condition, Judgement
 from augment.gan.penalties import Penalty, Point, input_gradient, interpolate
@@ -136,6 +136,7 @@ def discriminator_loss(
     gamma: float,
     mix_B: Tensor,
     anchors: LeCamAnchors | None = None,
+    loss_scale: Tensor | None = None,
 ) -> DiscriminatorLoss:
     """The adversarial loss, what is switched on beside it and, where γ > 0, γ times the penalty.
 
@@ -158,7 +159,7 @@ def discriminator_loss(
     total = adversarial + sum(extras.values())
     penalties: dict[str, Tensor] = {}
     if points:
-        gradient_BF = _slopes(judged, seen)
+        gradient_BF = _slopes(judged, seen, scale=None if loss_scale is None else loss_scale[0].clone())
         at = dict(zip(shown, gradient_BF.chunk(len(shown)), strict=True))
         penalties = {_PENALTY_TERMS[point]: objective.penalty.hold(at[point]) for point in points}
         total = total + gamma * objective.penalty.weight * sum(penalties.values())
@@ -215,7 +216,8 @@ def apply_update(
     scale = None if player.loss_scale is None else player.loss_scale[0].clone()
     player.optimizer.zero_grad(set_to_none=True)
     poisoned(total if scale is None else total * scale).backward()  # type: ignore[no-untyped-call]
-    found_inf = guard.watch(step, terms, player.module.parameters(), overflows=scale is not None)
+    may_overflow = None if scale is None else scale > LEAST_SCALE
+    found_inf = guard.watch(step, terms, player.module.parameters(), may_overflow=may_overflow)
     for group in player.optimizer.param_groups:
         group["lr"] = learning_rate
         group["betas"] = (group["betas"][0], beta2)
@@ -246,12 +248,13 @@ def _interpolate(real: Shown, fake: Shown, mix_B: Tensor) -> Shown:
     )
 
 
-def _slopes(judged: Judgement, seen: Shown) -> Tensor:
+def _slopes(judged: Judgement, seen: Shown, *, scale: Tensor | None) -> Tensor:
     """The slope of each logit at its image, and of each low-resolution one at its picture, [B, numbers]."""
-    slopes = input_gradient(judged.logits_B, seen.image_BCHW).flatten(1)
+    slopes = input_gradient(judged.logits_B, seen.image_BCHW, scale=scale).flatten(1)
     if judged.low_logits_B is None or seen.low_BChh is None:
         return slopes
-    return torch.cat([slopes, input_gradient(judged.low_logits_B, seen.low_BChh).flatten(1)], dim=1)
+    low = input_gradient(judged.low_logits_B, seen.low_BChh, scale=scale).flatten(1)
+    return torch.cat([slopes, low], dim=1)
 
 
 def _discriminator_extras(

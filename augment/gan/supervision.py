@@ -12,6 +12,7 @@ from typing import Literal
 
 from augment.errors import DivergenceError
 from augment.gan.config import TrainConfig
+from augment.gan.schedules import MOST_AUGMENT_PROBABILITY
 from augment.types import Record
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "after_evaluation",
     "after_look",
     "after_trouble",
+    "goes_back_to_best",
     "is_better",
     "plan_within",
     "remedy_in_words",
@@ -36,13 +38,14 @@ TroubleKind = Literal["divergence", "mode collapse", "discriminator overfitting"
 COLLAPSED = 0.1  # of the real images' diversity: half of the classes below it are a collapse
 CLASS_COLLAPSED = 0.03  # one class below it is one
 ALIVE = 0.3  # once the median class has had this much, falling is a collapse; before, it is a beginning
-GRACE_STEPS = 100  # after which never having been alive is a collapse too
+GRACE_STEPS = 100  # after the warm-up, after which never having been alive is a collapse too
 LOOKS_IN_A_ROW = 2  # one look may be unlucky
 RUNAWAY_LOGIT = 1e3  # R1 and R2 hold logits to about 10
 RUNAWAY_CRITIC = 1e6  # a Wasserstein critic's values are distances, of any size that the images have
 BETTER = 0.99  # a measurement counts as better from this share of the best on: less is noise
 WORSE = 1.5  # a discriminator that overfits makes quality fall to this multiple of the best and below …
-SURE = 0.9  # … while it tells nearly every pair apart
+SURE = 0.9  # … while it tells nearly every pair apart …
+FALLEN_FOR = 3  # … in so many measurements
 RATE_REMEDY = 0.5
 AUGMENT_REMEDY = 0.2
 MEASURED_SHARE = 0.1  # of `max_time`, after which the run's own speed is taken as known
@@ -94,11 +97,12 @@ class Trend(Record):
 
 
 class Trouble(Record):
-    """What went wrong, when, and in a sentence."""
+    """What went wrong, when, and in a sentence; and what was changed to mend it, once something was."""
 
     kind: TroubleKind
     step: int
     what: str
+    remedy: str = ""
 
 
 class TroubleError(Exception):
@@ -145,9 +149,12 @@ def after_look(
     if not diversity:
         return watch
     median = statistics.median(diversity.values())
-    alive = watch.alive or median >= ALIVE
+    warm = step >= train.warm_up_steps  # before, the weights' random draw is all there is to see
+    alive = watch.alive or (warm and median >= ALIVE)
     collapsed = [name for name, share in diversity.items() if share < CLASS_COLLAPSED]
-    suspicious = (alive or step > GRACE_STEPS) and (median < COLLAPSED or bool(collapsed))
+    suspicious = (alive or step > train.warm_up_steps + GRACE_STEPS) and (
+        median < COLLAPSED or bool(collapsed)
+    )
     looks = watch.suspicious_looks + 1 if suspicious else 0
     if looks >= (1 if last else LOOKS_IN_A_ROW):
         which = f"classes {', '.join(collapsed[:5])}" if collapsed else "most classes"
@@ -174,39 +181,45 @@ def after_evaluation(watch: Watch, train: TrainConfig, evaluation: Evaluation, *
     since = watch.evaluations_since_best + 1
     out_of_patience = 0 < train.patience <= since
     fallen = evaluation.score > WORSE * watch.best.score
-    if out_of_patience and fallen and trend.overfitting_sign > SURE:
+    if since >= FALLEN_FOR and fallen and trend.overfitting_sign > SURE:
         what = (
             f"step {evaluation.step}: discriminator overfitting: it tells {(1 + trend.overfitting_sign) / 2:.0%} of pairs "
             f"apart, and quality has fallen from {watch.best.score:.3g} at step {watch.best.step} to {evaluation.score:.3g}"
         )
         raise TroubleError(Trouble(kind="discriminator overfitting", step=evaluation.step, what=what))
-    ended: Ending | None = "plateau" if out_of_patience else None
+    ended = watch.ended or ("plateau" if out_of_patience else None)
     return watch.model_copy(update={"evaluations_since_best": since, "ended": ended})
 
 
 def after_trouble(watch: Watch, good: Watch, trouble: Trouble, train: TrainConfig) -> Watch:
     """The watch to go on with from the snapshot that `good` came with: the one remedy.
 
-    A discriminator that overfits gets more augmentation, any other trouble half the learning rate. Raises
-    DivergenceError where no remedy is left.
+    A discriminator that overfits gets more augmentation where there can be more, any other trouble half the
+    learning rate. Raises DivergenceError where no remedy is left.
     """
     mend = "Lower train.learning_rate or raise train.gamma, then run again under another name"
     if trouble.kind == "discriminator overfitting":
-        mend = "Set train.diffaugment to more operations or train.ada_target=0.6, then run again under another name"
+        mend = "Add operations to train.diffaugment or raise train.gamma, then run again under another name"
     if watch.attempt >= train.remedies:
         before = "".join(f" It had met trouble before ({one.what})." for one in watch.troubles)
         raise DivergenceError(
             f"{trouble.what}; training stopped.{before} The last good snapshot is kept. {mend}"
         )
-    milder = trouble.kind == "discriminator overfitting"
+    extra = watch.augment_extra
+    if trouble.kind == "discriminator overfitting" and _can_augment_more(train, extra):
+        rate, extra = watch.learning_rate_scale, extra + AUGMENT_REMEDY
+        remedy = f"{AUGMENT_REMEDY:+.1f} augmentation probability"
+    else:
+        rate = RATE_REMEDY * watch.learning_rate_scale
+        remedy = f"{RATE_REMEDY} × the learning rate"
     return good.model_copy(
         update={
             "attempt": watch.attempt + 1,
-            "troubles": (*watch.troubles, trouble),
-            "learning_rate_scale": watch.learning_rate_scale * (1.0 if milder else RATE_REMEDY),
-            "augment_extra": watch.augment_extra + (AUGMENT_REMEDY if milder else 0.0),
+            "troubles": (*watch.troubles, trouble.model_copy(update={"remedy": remedy})),
+            "learning_rate_scale": rate,
+            "augment_extra": extra,
             "elapsed_s": watch.elapsed_s,
-            "planned_steps": watch.planned_steps,
+            "planned_steps": None,  # what time is left is planned anew
             "evaluations_since_best": 0,
             "suspicious_looks": 0,
             "ended": None,
@@ -214,15 +227,20 @@ def after_trouble(watch: Watch, good: Watch, trouble: Trouble, train: TrainConfi
     )
 
 
+def goes_back_to_best(trouble: Trouble) -> bool:
+    """Whether the best snapshot is the one to go back to; before any other trouble, the last one was good."""
+    return trouble.kind == "discriminator overfitting"
+
+
 def remedy_in_words(watch: Watch, step: int) -> str:
     """What `after_trouble` decided, for the log."""
     trouble = watch.troubles[-1]
-    change = (
-        f"{AUGMENT_REMEDY:+.1f} augmentation probability"
-        if trouble.kind == "discriminator overfitting"
-        else f"{RATE_REMEDY} × the learning rate"
-    )
-    return f"{trouble.what}; going back to step {step} with {change}"
+    return f"{trouble.what}; going back to step {step} with {trouble.remedy}"
+
+
+def _can_augment_more(train: TrainConfig, extra: float) -> bool:
+    begins_at = 0.0 if train.ada_target is not None else train.diffaugment_probability
+    return bool(train.diffaugment) and begins_at + extra < MOST_AUGMENT_PROBABILITY
 
 
 def plan_within(

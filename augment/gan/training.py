@@ -2,8 +2,8 @@
 
 Owns the order of a run. Knows nothing of Ray, of stores or of files: it is given images, told which rank
 it is, and calls back. Every draw is keyed by a global sample index, so the same spec gives the same run on
-any number of workers up to the order of floating-point sums, and on a CPU a resumed run is the
-uninterrupted one to the last bit.
+any number of workers up to the order of floating-point sums, and on a CPU a resumed run of one or two workers
+is the uninterrupted one to the last bit (of more, all-reduce adds in an order of its own after a start).
 """
 
 import logging
@@ -34,6 +34,7 @@ from augment.gan.supervision import (
     after_evaluation,
     after_look,
     after_trouble,
+    goes_back_to_best,
     plan_within,
     remedy_in_words,
 )
@@ -148,9 +149,15 @@ class _Run:
         return files is not None
 
     def begin(self, start: Callable[[TrainState], None]) -> None:
-        """A new run, whose first snapshot is the one that a remedy finds where nothing better was made."""
+        """A new run, whose first snapshot is the one that a remedy finds where nothing better was made.
+
+        Fine-tuning measures what it starts from, which may stay the best.
+        """
         start(self.state)
-        self._snapshots.save(self.state, best=False)
+        if self._spec.start_sha256 is not None and self._spec.train.resolved_evaluate_every:
+            measured = self._replica.agree(lambda: self._evaluate(self.state) if self._evaluate else None)
+            self.state.watch = self.state.watch.model_copy(update={"best": measured})
+        self._snapshots.save(self.state, best=self.state.watch.best is not None)
 
     def to_the_end(self) -> None:
         """Steps until the watch says that the run has ended. Raises TroubleError."""
@@ -190,9 +197,10 @@ class _Run:
             account.rates = rates
 
     def go_back(self, trouble: Trouble) -> None:
-        """The one remedy: the best snapshot (or the latest), with what `after_trouble` changes."""
+        """The one remedy: the last good snapshot (or the best), with what `after_trouble` changes."""
         state = self.state
-        files = self._replica.agree(lambda: self._snapshots.best() or self._snapshots.latest())
+        best = self._snapshots.best if goes_back_to_best(trouble) else lambda: None
+        files = self._replica.agree(lambda: best() or self._snapshots.latest())
         assert files is not None  # noqa: S101  # one was saved before the first step
         before = state.watch
         restore(state, files)
@@ -234,26 +242,27 @@ class _Run:
 
     def _judge(self, report: Report, clock: "_Clock", *, at_end: bool) -> "_Verdict":
         """Rank 0's: what the newest figures say of the run."""
-        train, watch = self._spec.train, self.state.watch
-        assert self._vitals is not None  # noqa: S101  # rank 0 has them
-        diversity, evaluation = self._vitals.look(self.state.generator), None
-        every = train.resolved_evaluate_every
-        trend = self.state.trend
-        try:
-            watch = after_look(watch, train, step=report.step, trend=trend, diversity=diversity, last=at_end)
-            due = every and (at_end or report.step % every == 0)
-            if self._evaluate is not None and due and not watch.suspicious_looks:
-                evaluation = self._evaluate(self.state)
-                watch = after_evaluation(watch, train, evaluation, trend=trend)
-        except TroubleError as error:
-            return _Verdict(None, error.trouble, diversity, evaluation)
+        train, state, step = self._spec.train, self.state, report.step
         watch = plan_within(
-            watch,
+            state.watch,
             train,
-            step=report.step,
+            step=step,
             elapsed_s=clock.elapsed_s,
             steps_per_s=report.images_per_second / train.batch_size,
         )
+        last = at_end or watch.ended is not None
+        assert self._vitals is not None  # noqa: S101  # rank 0 has them
+        strength = self._rates().class_strength
+        diversity, evaluation = self._vitals.look(state.generator, strength), None
+        every = train.evaluate_every_of(state.total_steps)
+        try:
+            watch = after_look(watch, train, step=step, trend=state.trend, diversity=diversity, last=last)
+            due = every and strength == 1 and (last or step % every == 0)
+            if self._evaluate is not None and due and not watch.suspicious_looks:
+                evaluation = self._evaluate(state)
+                watch = after_evaluation(watch, train, evaluation, trend=state.trend)
+        except TroubleError as error:
+            return _Verdict(None, error.trouble, diversity, evaluation)
         return _Verdict(watch, None, diversity, evaluation)
 
     def _rates(self) -> Rates:
@@ -264,12 +273,14 @@ class _Run:
             total_steps=self.state.total_steps,
             learning_rate_scale=watch.learning_rate_scale,
             augment_extra=watch.augment_extra,
+            ramp_average=self._spec.start_sha256 is None,
         )
 
     def _ending(self) -> Ending:
-        if self.state.watch.planned_steps is not None and self.state.step < self._spec.train.budget_steps:
+        train = self._spec.train
+        if self.state.watch.planned_steps is not None and self.state.step < train.budget_steps:
             return "max_time"
-        return "max_kimg" if self.state.step < self._spec.train.steps else "steps"
+        return "max_kimg" if self.state.step < train.steps else "steps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +331,7 @@ class _Account:
             step=step,
             images_seen=step * self._spec.train.batch_size,
             images_per_second=images / (time.perf_counter() - self._time_s),
-            values={**values, **self.rates.by_name},
+            values={**self.rates.by_name, **values},  # what was measured is so, whatever was scheduled
         )
         self._begin(step)
         return report

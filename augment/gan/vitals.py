@@ -47,11 +47,11 @@ class Vitals:
         self._z_BD = torch.from_numpy(z_BD).to(device)
 
     @torch.inference_mode()
-    def look(self, generator: nn.Module) -> dict[str, float]:
-        """Each class's diversity as a share of its real images'; waits for the device."""
+    def look(self, generator: nn.Module, strength: float = 1.0) -> dict[str, float]:
+        """Each class's diversity as a share of its real images', shown as far as it is trained; waits for the device."""
         if not self._real:
             return {}
-        made_BCHW: Tensor = generator(self._z_BD, Condition(self._class_B)).image_BCHW
+        made_BCHW: Tensor = generator(self._z_BD, Condition(self._class_B, strength=strength)).image_BCHW
         made_K = diversity(made_BCHW.reshape(-1, SAMPLES_A_CLASS, *made_BCHW.shape[1:])).cpu()
         shares = [float(made) / real for made, real in zip(made_K, self._real.values(), strict=True)]
         return dict(zip(self._names, shares, strict=True))

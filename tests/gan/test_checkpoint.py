@@ -2,12 +2,14 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from augment.errors import ConfigError, IntegrityError
 from augment.gan.checkpoint import STATE_FILE, SUMMARY_FILE, capture, dump, read_summary, restore
 from augment.gan.state import new_state
 from augment.gan.supervision import Watch
 from augment.gan.training import train
+from augment.types import sha256_hex
 from tests.gan.common import tiny_images, tiny_spec
 
 CPU = torch.device("cpu")
@@ -108,6 +110,16 @@ def test_a_snapshot_of_another_spec_is_refused_with_the_differences(state):
 
 
 def test_a_snapshot_made_on_more_workers_is_taken(state):
-    other = new_state(tiny_spec(steps=3, workers=2, snapshot_every=1), CPU)
+    other = new_state(tiny_spec(steps=3, workers=2), CPU)
     restore(other, dump(state))
     assert other.step == 3
+
+
+def test_a_snapshot_that_lacks_a_tensor_is_an_integrity_error_that_names_it(state):
+    files = dump(state)
+    tensors = load(files[STATE_FILE])
+    del tensors["adaptive.trend_3"]
+    data = save(tensors)
+    summary = read_summary(files).model_copy(update={"state_sha256": sha256_hex(data)})
+    with pytest.raises(IntegrityError, match=r"lacks adaptive\.trend_3"):
+        restore(new_state(state.spec, CPU), {STATE_FILE: data, SUMMARY_FILE: summary.to_json()})

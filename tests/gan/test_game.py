@@ -137,6 +137,37 @@ def test_every_part_of_the_toolbox_can_be_switched_on_and_changes_what_is_learnt
     )
 
 
+@pytest.mark.parametrize(
+    ("weight", "model", "noise"),
+    [
+        ("auxiliary_weight", {"discriminator_conditioning": "auxiliary"}, 0.0),
+        ("low_resolution_weight", {"low_resolution": 8}, 0.0),
+        ("gsr_weight", {}, 0.0),
+        ("gsr_weight", {"generator_conditioning": "normalisation"}, 0.0),
+        ("twins_weight", {"mapping_layers": 2}, 0.5),
+        ("lecam_weight", {}, 0.0),
+    ],
+)
+def test_a_terms_weight_changes_what_the_same_networks_learn(weight, model, noise):
+    runs = [
+        reports_of(
+            tiny_spec(model=model, embedding_noise=noise, warm_up_steps=0, steps=3, **{weight: value})
+        )[0]
+        for value in (0.0, 1.0)
+    ]
+    without, with_it = (list(state.ema.parameters()) for state in runs)
+    assert any(not torch.equal(a, b) for a, b in zip(without, with_it, strict=True))
+
+
+def test_a_remedys_augmentation_reaches_ada_too():
+    def watched(state):
+        state.watch = state.watch.model_copy(update={"augment_extra": 0.2})
+
+    spec, reports = tiny_spec(steps=2, log_every=1, ada_target=0.6), []
+    train(spec, tiny_images(spec), start=watched, on_report=reports.append)
+    assert reports[0].values["augment probability"] == pytest.approx(0.2, abs=0.01)
+
+
 def test_ada_moves_the_probability_by_the_discriminators_sign_and_no_further_than_its_pace():
     state, reports = reports_of(tiny_spec(steps=10, ada_target=-0.99, ada_kimg=0.8, warm_up_steps=0))
     assert all(report.values["overfitting sign"] > -0.99 for report in reports)

@@ -41,7 +41,7 @@ def test_anchors_move_by_the_decay_and_hold_no_graph():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_anchors_stay_float32_scalars_whatever_the_logits_are(dtype):
-    after = LeCamAnchors.start(CPU).updated(
+    after = LeCamAnchors(torch.zeros(()), torch.zeros(())).updated(
         torch.tensor(2.0, dtype=dtype), torch.tensor(-2.0, dtype=dtype), decay=0.5
     )
     assert (after.real.dtype, after.real.shape) == (torch.float32, ())
@@ -51,7 +51,7 @@ def test_anchors_stay_float32_scalars_whatever_the_logits_are(dtype):
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.99])
 def test_the_debiased_decay_gives_the_average_with_adams_bias_correction(decay):
     means = np.random.default_rng(0).normal(size=40)
-    moving, plain = LeCamAnchors.start(CPU), 0.0
+    moving, plain = LeCamAnchors(torch.zeros(()), torch.zeros(())), 0.0
     for updates, mean in enumerate(means):
         mean_tensor = torch.tensor(mean, dtype=torch.float32)
         moving = moving.updated(mean_tensor, -mean_tensor, decay=debiased_decay(decay, updates))

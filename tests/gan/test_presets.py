@@ -56,6 +56,8 @@ def configs(fields: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
         by_section[section][field] = value
     if by_section["train"].get("workers"):  # as many images as workers, where nothing else says so
         by_section["train"].setdefault("batch_size", 400)
+    if not by_section["train"].get("diffaugment", True) and by_section["train"].get("ada_target"):
+        del by_section["train"]["ada_target"]  # nothing to adapt: a ConfigError of its own
     return ModelConfig(**by_section["model"]), TrainConfig(**by_section["train"])
 
 

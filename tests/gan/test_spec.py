@@ -28,12 +28,16 @@ def test_every_difference_is_listed():
         {"device": "cpu"},
         {"cpus_per_worker": 1.0},
         {"max_failures": 9},
-        {"snapshot_every": 1},
-        {"log_every": 9},
+        {"tf32": False},
     ],
 )
 def test_fields_that_do_not_decide_the_weights_are_not_compared(field):
     assert tiny_spec(**field).differences(tiny_spec()) == []
+
+
+@pytest.mark.parametrize("field", [{"snapshot_every": 1}, {"log_every": 9}])
+def test_the_cadence_is_compared_since_best_snapshots_and_remedies_depend_on_it(field):
+    assert len(tiny_spec(**field).differences(tiny_spec())) == 1
 
 
 def test_a_spec_survives_json():

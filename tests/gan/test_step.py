@@ -4,7 +4,7 @@ from torch import nn
 
 from augment.gan.divergence import DivergenceGuard
 from augment.gan.lecam import LeCamAnchors, lecam
-from augment.gan.loss_scale import new_loss_scale
+from augment.gan.loss_scale import LEAST_SCALE, new_loss_scale
 from augment.gan.losses import LOSSES
 from augment.gan.networks.interface import Condition, Judgement
 from augment.gan.penalties import PENALTIES
@@ -186,16 +186,22 @@ def test_an_update_is_adams_at_the_given_rate_and_decay():
 
 def test_a_loss_scale_changes_no_update_and_an_overflow_skips_one_and_halves_it():
     plain, scaled = Linear(), Linear()
-    update(plain, d_loss(plain, gamma=1.0).total, DivergenceGuard(Replica()))
+    adam_plain = update(plain, d_loss(plain, gamma=1.0).total, DivergenceGuard(Replica()))
     scale, guard = new_loss_scale(torch.device("cpu")), DivergenceGuard(Replica())
     adam = update(scaled, d_loss(scaled, gamma=1.0).total, guard, loss_scale=scale)
     torch.testing.assert_close(scaled.weight, plain.weight)
+    moments = [one.state[net.weight]["exp_avg_sq"] for one, net in ((adam, scaled), (adam_plain, plain))]
+    torch.testing.assert_close(*moments)
     before, first = scaled.weight.detach().clone(), float(scale[0])
     total = (scaled.weight - scaled.weight.detach()).abs().sqrt().sum()  # finite, and its slope is not
     update(scaled, total, guard, adam=adam, loss_scale=scale)
     assert torch.equal(scaled.weight, before)
     assert float(scale[0]) == first / 2
     guard.raise_if_diverged()
+    scale[0] = LEAST_SCALE
+    total = (scaled.weight - scaled.weight.detach()).abs().sqrt().sum()
+    with pytest.raises(TroubleError, match="the gradient is not finite"):
+        update(scaled, total, guard, adam=adam, loss_scale=scale)
 
 
 def bad(discriminator, where):

@@ -14,11 +14,12 @@ from augment.gan.supervision import (
     after_evaluation,
     after_look,
     after_trouble,
+    goes_back_to_best,
     plan_within,
     remedy_in_words,
 )
 
-TRAIN = TrainConfig(steps=1000, patience=3)
+TRAIN = TrainConfig(steps=1000, patience=3, warm_up_steps=0)
 CALM = Trend(overfitting_sign=0.0, real_logit=1.0, fake_logit=-1.0)
 
 
@@ -77,6 +78,15 @@ def test_the_gray_beginning_is_no_collapse_until_its_time_is_over():
         look(watch, 0.05, step=200)
 
 
+def test_before_the_warm_up_is_over_nothing_has_come_to_life_that_could_collapse():
+    """A network's random first weights make images that differ; a gray dip after them is a beginning."""
+    train = TRAIN.model_copy(update={"warm_up_steps": 200})
+    watch = look(Watch(), 0.9, step=50, train=train)
+    assert not watch.alive
+    assert look(watch, 0.05, step=250, train=train).suspicious_looks == 0
+    assert look(watch, 0.9, step=250, train=train).alive
+
+
 @pytest.mark.parametrize(("loss", "logit"), [("relativistic", 2e3), ("hinge", -2e3), ("wgan-gp", 2e6)])
 def test_runaway_logits_are_a_divergence(loss, logit):
     train = TrainConfig(loss=loss)
@@ -116,6 +126,26 @@ def test_falling_quality_under_a_sure_discriminator_is_overfitting_and_gets_more
     assert (mended.attempt, mended.learning_rate_scale, mended.augment_extra) == (1, 1.0, 0.2)
     assert mended.evaluations_since_best == 0
     assert "+0.2 augmentation probability" in remedy_in_words(mended, 100)
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        TrainConfig(diffaugment=()),
+        TrainConfig(diffaugment_probability=0.9),
+        TrainConfig(diffaugment_probability=1.0),
+    ],
+)
+def test_where_there_cannot_be_more_augmentation_the_remedy_is_the_rate(train):
+    trouble = Trouble(kind="discriminator overfitting", step=9, what="step 9: discriminator overfitting")
+    mended = after_trouble(Watch(), Watch(), trouble, train)
+    assert (mended.learning_rate_scale, mended.augment_extra) == (0.5, 0.0)
+    assert "0.5 × the learning rate" in remedy_in_words(mended, 5)
+
+
+def test_overfitting_goes_back_to_the_best_snapshot_and_other_troubles_to_the_last():
+    kinds = ("discriminator overfitting", "mode collapse", "divergence")
+    assert [goes_back_to_best(Trouble(kind=kind, step=1, what="")) for kind in kinds] == [True, False, False]
 
 
 def test_the_second_trouble_is_an_error_that_tells_both_and_what_to_do():

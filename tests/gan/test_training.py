@@ -75,14 +75,14 @@ def test_a_run_resumed_between_two_looks_judges_as_the_uninterrupted_one():
 def test_a_suspicious_look_measures_nothing_so_that_no_collapse_is_kept_as_best(monkeypatch):
     """Half the looks find no diversity: one in a row each time, so that nothing is named."""
     looks = itertools.cycle([{"bag": 0.9}, {"bag": 0.01}])
-    monkeypatch.setattr(Vitals, "look", lambda self, generator: next(looks))
+    monkeypatch.setattr(Vitals, "look", lambda self, generator, strength: next(looks))
     kept, measured = Kept(), []
 
     def evaluate(state):
         measured.append(state.step)
         return quality(1.0 / state.step)(state)
 
-    spec = tiny_spec(steps=10, log_every=2, evaluate_every=2, snapshot_every=2)
+    spec = tiny_spec(steps=10, log_every=2, evaluate_every=2, snapshot_every=2, warm_up_steps=0)
     assert fit(spec, snapshots=kept, evaluate=evaluate).step == 10
     assert measured == kept.best_steps == [2, 6, 10]
 
@@ -200,7 +200,7 @@ def test_a_budget_of_time_plans_the_steps_that_fit_and_ends_with_the_schedules_r
     assert reports[-1].values["learning rate"] < 0.3 * spec.train.learning_rate
 
 
-def test_trouble_goes_back_to_the_best_snapshot_once_with_half_the_rate_and_then_stops(caplog):
+def test_trouble_goes_back_to_the_last_good_snapshot_once_with_half_the_rate_and_then_stops(caplog):
     """A NaN at step 5 however often it is reached: one remedy, then a clear stop."""
     spec, kept = tiny_spec(steps=9, log_every=2, evaluate_every=2, snapshot_every=1), Kept()
     images = tiny_images(spec)
@@ -209,7 +209,7 @@ def test_trouble_goes_back_to_the_best_snapshot_once_with_half_the_rate_and_then
         pytest.raises(DivergenceError, match=r"step 5: the .* is not finite; training stopped"),
     ):
         train(spec, images, snapshots=kept, evaluate=quality(3.0, 2.0, 1.9, 1.8))
-    assert "going back to step 4 with 0.5 × the learning rate" in caplog.text
+    assert "going back to step 5 with 0.5 × the learning rate" in caplog.text
     latest = read_summary(kept.latest())
     assert latest.step in (4, 5)
     assert latest.watch.attempt == 1
