@@ -20,7 +20,7 @@ from augment.quality.classifier import Classifier, fit_classifier
 from augment.store.models import JudgeRecord, ModelFolder
 from pipelines.board import new_board, watching
 from pipelines.cluster import Cluster, Device, ray_errors
-from pipelines.evaluate import why_not_measured
+from pipelines.evaluate import measured_classes, why_not_measured
 from pipelines.ingest import DecodedImages
 from pipelines.progress import Progress, log
 
@@ -58,6 +58,9 @@ def judge_for(
     if (reason := why_not_measured(spec)) is not None:
         log.info("judge: quality is not measured while training: %s", reason)
         return None
+    measured = set(measured_classes(spec))
+    if left_out := [info.name for index, info in enumerate(spec.classes) if index not in measured]:
+        log.info("judge: too few real images, or too many classes, to measure %s", _shortened(left_out))
     if (known := folder.judge()) is not None:
         return known
     board = new_board()
@@ -77,6 +80,10 @@ def judge_for(
                 )
             )  # fmt: skip
     return JudgeRecord.model_validate_json(record)
+
+
+def _shortened(names: list[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if names[10:] else "")
 
 
 def open_judge(folder: ModelFolder, record: JudgeRecord, *, device: torch.device) -> Classifier:

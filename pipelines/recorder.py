@@ -57,10 +57,12 @@ class Recorder:
 
     def close(self) -> None:
         """Store what is left of the curves."""
-        self._put_curves(self._read_curves())
-        if self._writer is not None:
-            self._writer.close()
-        self._curves.cleanup()
+        try:
+            self._put_curves(self._read_curves())
+        finally:
+            if self._writer is not None:
+                self._writer.close()
+            self._curves.cleanup()
 
     def _read_curves(self) -> bytes | None:
         if self._writer is None:

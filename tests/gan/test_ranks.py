@@ -38,8 +38,10 @@ class Told:
     weights: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # by scenario
     labels: list[np.ndarray] = field(default_factory=list)  # of each step, this rank's slice
     latents: list[np.ndarray] = field(default_factory=list)
+    gradients: dict[str, np.ndarray] = field(default_factory=dict)  # of the first step
     best_step: int | None = None
     error: str = ""
+    fp16_error: str = ""
     last_step: int | None = None
     last_is_finite: bool = False
     recovered: tuple[int, int] = (0, 0)  # step and attempt
@@ -99,6 +101,12 @@ def train_together(replica: Replica, told: Told) -> None:
         told.labels.append(batch.class_B.numpy())
         told.latents.append(batch.generator.z_BD.numpy())
     told.weights["plain"] = weights(train(spec, images, replica=replica))
+    first = train(spec_for(steps=1, lecam_weight=0.0), images, replica=replica)
+    told.gradients = {
+        f"{player}.{name}": weight.grad.numpy().copy()
+        for player in ("generator", "discriminator")
+        for name, weight in getattr(first, player).named_parameters()
+    }
 
     def evaluate(state: TrainState) -> Evaluation:  # rank 0 alone is asked: the second is the best
         return Evaluation(
@@ -127,6 +135,12 @@ def stop_together(replica: Replica, told: Told) -> None:
     state = new_state(spec, replica.device)
     training.restore(state, files)
     told.last_is_finite = all(bool(np.isfinite(weight).all()) for weight in weights(state).values())
+
+    Spoiled.times = 1
+    try:
+        train(spec_for(remedies=0, precision="fp16"), tiny_images(spec), replica=replica)
+    except DivergenceError as error:
+        told.fp16_error = str(error)
 
     Spoiled.times = 1
     state = train(spec_for(remedies=1), tiny_images(spec), replica=replica)
@@ -183,6 +197,16 @@ def test_slices_of_the_ranks_together_are_the_labels_and_latents_of_one(ranks, a
         assert np.array_equal(np.concatenate([one.latents[step] for one in ranks]), alone.latents[step])
 
 
+def test_the_gradient_of_uneven_slices_is_that_of_the_whole_batch(ranks, alone):
+    """Adam hides a gradient's size, so that weights alone would not show a slice that weighs too much."""
+    for one in ranks:
+        for name, gradient in alone.gradients.items():
+            scale = np.abs(gradient).max()
+            np.testing.assert_allclose(
+                one.gradients[name], gradient, rtol=1e-3, atol=1e-4 * scale, err_msg=name
+            )
+
+
 @pytest.mark.parametrize("scenario", ["plain", "best"])
 def test_several_ranks_train_what_one_rank_trains(ranks, alone, scenario):
     for rank, one in enumerate(ranks):
@@ -207,6 +231,12 @@ def test_a_nan_on_one_rank_stops_all_with_the_step_and_the_rank(two_ranks):
     for one in two_ranks:
         assert f"step {BAD_STEP}: the " in one.error
         assert f"on rank {BAD_RANK} is not finite" in one.error
+
+
+def test_in_fp16_where_gradients_may_overflow_a_nan_stops_all_ranks_too(two_ranks):
+    for one in two_ranks:
+        assert f"step {BAD_STEP}: the " in one.fp16_error
+        assert f"on rank {BAD_RANK} is not finite" in one.fp16_error
 
 
 def test_the_last_snapshot_is_intact_after_a_nan(two_ranks):
