@@ -83,12 +83,13 @@ def test_a_field_that_the_user_set_otherwise_is_found(load: Load) -> None:
     assert spec_of(as_begun(load("train.gamma=0.4"), begun)).differences(begun) == []
 
 
-def test_how_a_model_is_made_is_asked_anew_each_time(load: Load) -> None:
+def test_how_a_model_is_made_is_asked_anew_each_time_and_the_cadence_stays(load: Load) -> None:
     begun = stored(begin(load("train.workers=2", "train.device=cpu", "train.log_every=10")).config)
 
     again = as_begun(load(), begun)
 
-    assert (again.train.workers, again.train.device, again.train.log_every) == (1, "auto", 50)
+    assert (again.train.workers, again.train.device) == (1, "auto")
+    assert again.train.log_every == 10  # the best snapshot depends on where a run is looked at
     assert spec_of(again).differences(begun) == []
 
 
