@@ -247,8 +247,11 @@ def test_an_infinite_loss_with_a_finite_gradient_is_found_in_the_gradient_that_r
     assert discriminator.weight.grad.isnan().all()
 
 
-def test_once_reset_a_guard_has_seen_nothing():
+def test_once_reset_a_guard_has_seen_nothing_and_lets_updates_through():
     discriminator, guard = Linear(), DivergenceGuard(Replica(), look_at_once=False)
-    update(discriminator, bad(discriminator, "loss"), guard)
+    adam = update(discriminator, bad(discriminator, "loss"), guard)
     guard.reset()
     guard.raise_if_diverged()
+    before = discriminator.weight.detach().clone()
+    update(discriminator, d_loss(discriminator, gamma=1.0).total, guard, adam=adam)
+    assert not torch.equal(discriminator.weight, before)
