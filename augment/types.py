@@ -29,6 +29,7 @@ __all__ = [
     "Manifest",
     "ModelRef",
     "Record",
+    "Revocation",
     "RunPlan",
     "SampleBlock",
     "ShardPiece",
@@ -117,18 +118,24 @@ class ImageShape(Record):
 
 
 class ClassTarget(Record):
-    """One class of a plan: `synthetic` samples are made so that `real + synthetic == target`."""
+    """One class of a plan: `synthetic` samples are made so that `real + existing + synthetic == target`.
+
+    They have the indices `first … first + synthetic - 1` within the class: a sample's noise depends on its
+    index, so that a top-up must not begin at 0 again.
+    """
 
     label: int
     name: str
     real: int
     target: int
+    existing: int = 0  # synthetic rows that the dataset holds already (of a top-up)
+    first: int = 0
     note: str = ""  # why the target is not what the strategy alone would ask ("capped at …", …)
 
     @property
     def synthetic(self) -> int:
         """Samples to generate."""
-        return self.target - self.real
+        return self.target - self.real - self.existing
 
 
 class ShardPiece(Record):
@@ -193,7 +200,8 @@ class AugmentPlan(Record):
                 break
             low, high = max(start, begin), min(stop, begin + self.classes[class_index].synthetic)
             if low < high:
-                pieces.append(ShardPiece(class_index=class_index, first=low - begin, count=high - low))
+                first = self.classes[class_index].first + low - begin
+                pieces.append(ShardPiece(class_index=class_index, first=first, count=high - low))
         return ShardSpec(index=index, first_row=start, pieces=tuple(pieces))
 
     def shards(self) -> Iterator[ShardSpec]:
@@ -202,7 +210,8 @@ class AugmentPlan(Record):
 
     def locate(self, class_index: int, sample_index: int) -> tuple[int, int]:
         """Which shard holds sample `sample_index` of a class, and in which of its rows."""
-        return divmod(self._class_begins[class_index] + sample_index, self.shard_rows)
+        offset = sample_index - self.classes[class_index].first
+        return divmod(self._class_begins[class_index] + offset, self.shard_rows)
 
     @cached_property
     def _class_begins(self) -> tuple[int, ...]:
@@ -258,28 +267,47 @@ class ShardReceipt(Record):
 
 
 class Manifest(Record):
-    """A run's commit point: exactly these shards, or the run was aborted."""
+    """A run's commit point: exactly these shards, or the run was aborted.
+
+    Where classes of the run were revoked, another manifest of it lists the shards without their rows.
+    """
 
     run_id: str
     status: Literal["committed", "aborted"]
     plan_sha256: str
+    without: tuple[int, ...] = ()  # labels of the revoked classes, ascending
     shards: tuple[ShardReceipt, ...] = ()
 
 
 class SnapshotRun(Record):
-    """A committed run as a snapshot names it."""
+    """A committed run as a snapshot names it; `without` says which of its manifests."""
 
     run_id: str
     manifest_sha256: str
     rows: int
+    without: tuple[int, ...] = ()
+
+
+class Revocation(Record):
+    """Rows that no later version may hold: a run's, or those of all runs of one generator.
+
+    `labels` narrows it to classes of the run; without any, the whole run is meant.
+    """
+
+    version: int  # the one that revoked them
+    run_id: str | None = None
+    generator_sha256: str | None = None
+    labels: tuple[int, ...] = ()
+    why: str
 
 
 class Snapshot(Record):
-    """A dataset version: the runs it holds, and the digest of the version before it."""
+    """A dataset version: the runs it holds, what is revoked for good, and the digest of the version before it."""
 
     version: int
     parent_sha256: str | None
     runs: tuple[SnapshotRun, ...]
+    revoked: tuple[Revocation, ...] = ()  # by this version and those before it
 
     @property
     def rows(self) -> int:

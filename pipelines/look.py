@@ -62,7 +62,8 @@ def _committed_samples(dataset: Dataset, run: RunPlan, class_indices: list[int])
     """The first few committed samples of each class, read shard by shard."""
     wanted: dict[int, list[tuple[int, int]]] = {}  # shard → (class index, row)
     for class_index in class_indices:
-        for sample in range(min(SAMPLES_A_SIDE, run.plan.classes[class_index].synthetic)):
+        target = run.plan.classes[class_index]
+        for sample in range(target.first, target.first + min(SAMPLES_A_SIDE, target.synthetic)):
             shard, row = run.plan.locate(class_index, sample)
             wanted.setdefault(shard, []).append((class_index, row))
     shards = next(

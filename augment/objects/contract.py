@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from augment.errors import ConfigError, InputError
@@ -16,10 +16,17 @@ TEMPORARY_DIR = ".augment-tmp"
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object as a listing shows it: its key below the store's root, and its size in bytes."""
+    """An object as a listing shows it; two are equal by key and size.
 
-    key: str
-    size: int
+    `modified_s` is seconds since 1970 by the store's clock, which need not agree with ours. `etag` names the
+    content where the store keeps such a name ('' where it does not); two stores name the same bytes
+    differently.
+    """
+
+    key: str  # below the store's root
+    size: int  # bytes
+    modified_s: float = field(default=0.0, compare=False)
+    etag: str = field(default="", compare=False)
 
 
 class ObjectNotFoundError(InputError):

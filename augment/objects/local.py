@@ -82,11 +82,11 @@ class LocalStore:
     ) -> Iterator[StoredObject]:
         with _local_errors(str(folder)):
             try:
-                status = folder.stat()
+                root = folder.stat()
                 entries = [(entry, entry.is_dir()) for entry in os.scandir(folder)]
             except (FileNotFoundError, NotADirectoryError):
                 return  # as on S3, a prefix without objects is not an error
-        identity = (status.st_dev, status.st_ino)
+        identity = (root.st_dev, root.st_ino)
         if identity in ancestors:
             raise InputError(f"{folder} is a symbolic link to a folder that holds it")
         # A folder sorts as 'name/', which is what puts whole keys in the order S3 lists them.
@@ -98,8 +98,8 @@ class LocalStore:
                 yield from self._walk(Path(entry.path), key, prefix, (*ancestors, identity))
             elif entry.is_file():
                 with _local_errors(entry.path):
-                    size = entry.stat().st_size
-                yield StoredObject(key, size)
+                    status = entry.stat()
+                yield StoredObject(key, status.st_size, status.st_mtime)
 
     @contextmanager
     def _finished_file(self, key: str, data: bytes) -> Iterator[tuple[Path, Path]]:

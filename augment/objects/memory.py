@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 from augment.errors import ConfigError
@@ -10,7 +11,7 @@ from augment.objects.contract import ObjectNotFoundError, StoredObject, checked_
 
 __all__ = ["MemoryStore"]
 
-_MEMORY: dict[str, dict[str, bytes]] = {}
+_MEMORY: dict[str, dict[str, tuple[bytes, float]]] = {}  # name → key → content and when it was put
 _MEMORY_LOCK = threading.Lock()
 
 
@@ -34,18 +35,18 @@ class MemoryStore:
         with _MEMORY_LOCK:
             created = self._base + checked_key(key) not in self._objects
             if created:
-                self._objects[self._base + key] = bytes(data)
+                self._objects[self._base + key] = (bytes(data), time.time())
             return created
 
     def put(self, key: str, data: bytes) -> None:
         """See ObjectStore."""
         with _MEMORY_LOCK:
-            self._objects[self._base + checked_key(key)] = bytes(data)
+            self._objects[self._base + checked_key(key)] = (bytes(data), time.time())
 
     def get(self, key: str) -> bytes:
         """See ObjectStore."""
         try:
-            return self._objects[self._base + key]
+            return self._objects[self._base + key][0]
         except KeyError:
             raise ObjectNotFoundError(f"{self.uri_of(key)} does not exist") from None
 
@@ -53,10 +54,12 @@ class MemoryStore:
         """See ObjectStore."""
         with _MEMORY_LOCK:
             found = {
-                key: len(data) for key, data in self._objects.items() if key.startswith(self._base + prefix)
+                key: StoredObject(key[len(self._base) :], len(data), modified_s)
+                for key, (data, modified_s) in self._objects.items()
+                if key.startswith(self._base + prefix)
             }
         for key in sorted(found):
-            yield StoredObject(key[len(self._base) :], found[key])
+            yield found[key]
 
     def delete(self, key: str) -> None:
         """See ObjectStore."""

@@ -104,7 +104,12 @@ class S3Store:
             page = self._attempt(prefix, lambda: self._client.list_objects_v2(**request))
             for item in page.get("Contents", []):
                 if not item["Key"].endswith("/"):
-                    yield StoredObject(item["Key"][len(self._base) :], item["Size"])
+                    yield StoredObject(
+                        item["Key"][len(self._base) :],
+                        item["Size"],
+                        item["LastModified"].timestamp(),
+                        item["ETag"].strip('"'),
+                    )
             if not page["IsTruncated"]:
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]

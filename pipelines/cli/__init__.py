@@ -1,0 +1,59 @@
+"""The `augment` command: its verbs, exit codes and what is printed.
+
+Owns the contract that scripts and schedulers depend on: results on standard output, everything else on
+standard error; `--json` prints one JSON document; exit codes are those of augment.errors. Each verb
+imports what it needs when it runs, so `--help` and `plan` answer at once, without torch or Ray.
+"""
+
+import sys
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+from augment.errors import AugmentError
+from pipelines.cli import datasets, jobs
+from pipelines.cli.shared import print_json
+
+__all__ = ["app", "main"]
+
+INTERRUPTED = 130  # as a shell reports Ctrl-C
+
+VERBS = (
+    jobs.init,
+    jobs.inspect,
+    jobs.plan,
+    jobs.train,
+    jobs.generate,
+    jobs.run,
+    jobs.demo,
+    datasets.verify,
+    datasets.files,
+)
+"""In the order of `--help`."""
+
+app = typer.Typer(
+    name="augment",
+    help="Balance the rare classes of an image data set with a conditional GAN, on Ray.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks print local variables, and those may hold secrets
+)
+for verb in VERBS:
+    app.command()(verb)
+
+
+def main() -> NoReturn:
+    """Run the command; every AugmentError becomes a line on standard error and its exit code."""
+    try:
+        app()
+    except AugmentError as error:
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
+        if "--json" in sys.argv:
+            print_json({"ok": False, "error": str(error), "exit_code": error.exit_code})
+        sys.exit(error.exit_code)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            typer.echo("stopped; what is stored is kept, the same command goes on from there", err=True)
+        raise
+    raise AssertionError("typer ends the process itself")
