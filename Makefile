@@ -1,7 +1,7 @@
 # make demo [DEMO_OUT=dir]   the whole job on real images, in a few minutes
 # make test                  the tests (a real S3 server, real Ray)
 # make check                 lint, types, the import rule, the README's generated parts
-# make bench SUITE=gan|speed|store|train [BENCH_OUT=dir] [BENCH_ARGS=…]   a table, and JSON beside it
+# make bench SUITE=census|gan|speed|store|train [BENCH_OUT=dir] [BENCH_ARGS=…]   a table, and JSON beside it
 # Each makes the .venv it needs with pip, and does not redo it while nothing changed.
 
 PYTHON   ?= python3

@@ -2,6 +2,7 @@
 
     import augment
     dataset = augment.open_dataset("s3://bucket/balanced")
+    mix = augment.open_balanced("s3://bucket/images", dataset, ratio=1.0)
 
 Names are resolved when asked for, so importing the package costs nothing.
 """
@@ -9,11 +10,12 @@ Names are resolved when asked for, so importing the package costs nothing.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from augment.mixing.balanced import open_balanced
     from augment.store.reading import open_dataset
 
     __version__: str
 
-__all__ = ["__version__", "open_dataset"]
+__all__ = ["__version__", "open_balanced", "open_dataset"]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,6 +23,10 @@ def __getattr__(name: str) -> Any:
         from augment.store.reading import open_dataset
 
         return open_dataset
+    if name == "open_balanced":
+        from augment.mixing.balanced import open_balanced
+
+        return open_balanced
     if name == "__version__":
         from importlib.metadata import version
 

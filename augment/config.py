@@ -15,6 +15,7 @@ from typing_extensions import Self
 
 from augment.config_file import Combinations, Draft, read_config, read_yaml
 from augment.data.config import ImageConfig, SourceConfig
+from augment.data.places import root_of
 from augment.errors import ConfigError
 from augment.gan.config import GenerateConfig, ModelConfig, TrainConfig
 from augment.objects import open_store
@@ -137,30 +138,36 @@ def _credential_problems(values: Mapping[str, Any]) -> _Problems:
     problems: _Problems = []
     for section, field in (("source", "uri"), ("output", "uri"), ("ray", "address")):
         fields = values.get(section)
-        address = fields.get(field) if isinstance(fields, dict) else None
-        if isinstance(address, str) and (clean := redact(address)) != address:
-            mend = "they come from the environment (AWS_PROFILE, …), never from a config"
-            problems.append(((section, field), f"{clean} holds credentials; {mend}"))
+        given = fields.get(field) if isinstance(fields, dict) else None
+        for address in given if isinstance(given, list | tuple) else (given,):
+            if isinstance(address, str) and (clean := redact(address)) != address:
+                mend = "they come from the environment (AWS_PROFILE, …), never from a config"
+                problems.append(((section, field), f"{clean} holds credentials; {mend}"))
     return problems
 
 
 def _uri_problems(config: Config) -> _Problems:
     """Addresses that no store has, and an output that a rerun would take for input."""
     problems: _Problems = []
-    places: dict[str, tuple[str, ...]] = {}
-    for section, uri in (("source", config.source.uri), ("output", config.output.uri)):
-        if section == "source" and uri.startswith("demo://"):
+    output: tuple[str, ...] | None = None
+    try:
+        output = _place(config.output.uri)
+    except ConfigError as error:
+        problems.append((("output", "uri"), f"{config.output.uri!r}: {error}"))
+    for uri in config.source.uris:
+        if uri.startswith("demo://"):
             continue
         try:
-            places[section] = _place(uri)
+            source = _place(root_of(uri))
         except ConfigError as error:
-            problems.append(((section, "uri"), f"{uri!r}: {error}"))
-    if len(places) == 2 and (relation := _overlap(places["output"], places["source"])):
-        message = (
-            f"{config.output.uri} {relation} source.uri={config.source.uri}, so a rerun would read its own "
-            "output; choose a place of its own"
-        )
-        problems.append((("output", "uri"), message))
+            problems.append((("source", "uri"), f"{uri!r}: {error}"))
+            continue
+        if output is not None and (relation := _overlap(output, source)):
+            message = (
+                f"{config.output.uri} {relation} source.uri={uri}, so a rerun would read its own "
+                "output; choose a place of its own"
+            )
+            problems.append((("output", "uri"), message))
     return problems
 
 

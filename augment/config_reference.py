@@ -39,8 +39,12 @@ def config_template() -> str:
     ]
     for section, doc, fields in _sections():
         lines = [f"# {doc}", f"{section}:"] if section else []
-        indent = "  " if section else ""
+        opened: tuple[str, ...] = (section,) if section else ()  # the sections that the last line lies in
         for field in fields:
+            indent = "  " * (len(field.path) - 1)
+            if field.path[:-1] != opened and len(field.path) > 2:
+                lines.append(f"{indent[2:]}{field.path[-2]}:")
+            opened = field.path[:-1]
             lines += [f"{indent}# {line}" for line in _comment(field)]
             line = f"{field.path[-1]}: {_yaml(_EXAMPLES.get(field.name, field.default))}"
             lines.append(f"{indent}# {line}" if field.name in RULES else f"{indent}{line}")

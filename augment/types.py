@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import Self
 
 __all__ = [
     "AugmentPlan",
@@ -25,6 +26,7 @@ __all__ = [
     "ClassInfo",
     "ClassTarget",
     "ConfigModel",
+    "ExistingRows",
     "ImageShape",
     "Manifest",
     "ModelRef",
@@ -101,16 +103,17 @@ class ClassCounts(Record):
 
 
 class BadImage(Record):
-    """An image that could not be used: which one, and why, in a user's words."""
+    """An image that could not be used, or is not: which one, and why, in a user's words."""
 
     name: str
     reason: str
+    duplicate_of: str | None = None  # of a good image that source.duplicates leaves out: the other one
 
 
 class ImageShape(Record):
     """A square image as the networks see it: `size` pixels a side, 1 or 3 channels."""
 
-    size: int
+    size: int = Field(ge=1)
     channels: Literal[1, 3]
 
 
@@ -126,16 +129,35 @@ class ClassTarget(Record):
 
     label: int
     name: str
-    real: int
+    real: int = Field(ge=0)
     target: int
-    existing: int = 0  # synthetic rows that the dataset holds already (of a top-up)
-    first: int = 0
+    existing: int = Field(default=0, ge=0)  # synthetic rows that the dataset holds already (of a top-up)
+    first: int = Field(default=0, ge=0)
     note: str = ""  # why the target is not what the strategy alone would ask ("capped at …", …)
 
     @property
     def synthetic(self) -> int:
         """Samples to generate."""
         return self.target - self.real - self.existing
+
+    @model_validator(mode="after")
+    def _no_class_shrinks(self) -> Self:
+        if self.synthetic < 0:
+            raise ValueError(f"target {self.target} is below what there is, {self.real + self.existing}")
+        return self
+
+
+class ExistingRows(Record):
+    """What a dataset holds of one class, and where a top-up of it goes on.
+
+    `next_index` is one past the highest sample index that any version ever held, so that no noise comes again
+    even where rows were revoked or replaced.
+    """
+
+    label: int
+    name: str
+    rows: int  # synthetic, in the newest version
+    next_index: int
 
 
 class ShardPiece(Record):
@@ -169,8 +191,8 @@ class AugmentPlan(Record):
     seed: int
     image: ImageShape
     classes: tuple[ClassTarget, ...]
-    shard_rows: int
-    batch_size: int  # samples of a forward pass; rounding depends on it, so pixels do
+    shard_rows: int = Field(ge=1)
+    batch_size: int = Field(ge=1)  # samples of a forward pass; rounding depends on it, so pixels do
 
     @cached_property
     def plan_id(self) -> str:
@@ -243,6 +265,7 @@ class RunPlan(Record):
     generator_sha256: str
     image_format: Literal["png", "webp"]
     augmentation: dict[str, Any] | None = None  # an albumentations pipeline in its own dict form
+    source_fingerprint: str | None = None  # of the source's listing; it names no place and no time
     schema_version: int = 1
     versions: dict[str, str]  # of the libraries that decide pixels or bytes
 
@@ -299,6 +322,10 @@ class Revocation(Record):
     generator_sha256: str | None = None
     labels: tuple[int, ...] = ()
     why: str
+
+    def concerns(self, run_id: str, generator_sha256: str) -> bool:
+        """Whether rows of this run are revoked."""
+        return run_id == self.run_id or generator_sha256 == self.generator_sha256
 
 
 class Snapshot(Record):

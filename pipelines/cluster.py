@@ -5,6 +5,8 @@ Owns `ray.init`, what a worker may use, and turning an error from a worker into 
 
 import logging
 import os
+import re
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +36,8 @@ from augment.strict_yaml import redact
 __all__ = ["Cluster", "Device", "ray_cluster", "ray_errors"]
 
 Device = Literal["cpu", "gpu"]
+
+CONNECT_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ def _describe_cluster(scratch: str | None) -> Cluster:
 
 def _connect(address: str | None, config: RayConfig) -> None:
     where = redact(address or "local")
+    _check_reachable(address or "local")
     try:
         with _native_stderr_closed():
             _init(address, config)
@@ -94,6 +99,19 @@ def _connect(address: str | None, config: RayConfig) -> None:
         raise ConfigError(f"Ray can't be started or joined with ray.address={where}: {error}") from error
     except Exception as error:  # Ray raises the bare class where a node is too slow to start
         raise RetryLaterError(f"Ray did not start (ray.address={where}): {error}; try again") from error
+
+
+def _check_reachable(address: str) -> None:
+    """RetryLaterError where nothing listens at `host:port`: Ray itself would go on trying for minutes, in silence."""
+    found = re.fullmatch(r"(?:ray://)?(?:\[([^]]+)\]|([^/:@]+)):(\d+)", address)
+    if found is None:
+        return  # `auto`, `local`: Ray knows at once
+    try:
+        socket.create_connection((found[1] or found[2], int(found[3])), timeout=CONNECT_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        raise RetryLaterError(
+            f"no Ray cluster answers at ray.address={redact(address)} ({error}); start it, or correct the address"
+        ) from error
 
 
 def _init(address: str | None, config: RayConfig) -> None:

@@ -16,16 +16,15 @@ import ray
 import torch
 from ray.data import ActorPoolStrategy
 
-from augment.data.augmentation import apply_augmentation, load_augmentation
 from augment.data.images import encode_images
 from augment.gan.config import GenerateConfig
 from augment.gan.generator import frozen_generator
 from augment.objects import ObjectStore, open_store
-from augment.seeds import digest64
 from augment.store.commit import begin_run, missing_shards, put_shard, seal_run
 from augment.store.shards import build_shard
-from augment.types import Manifest, RunPlan, ShardReceipt, ShardSpec
+from augment.types import Manifest, RunPlan, ShardReceipt
 from pipelines.cluster import Cluster, Device, ray_errors
+from pipelines.pixels import augmented
 from pipelines.progress import Progress, log
 
 __all__ = ["generate_run"]
@@ -133,21 +132,8 @@ def commit_shard(batch: dict[str, npt.NDArray[Any]], run_json: bytes, store_uri:
     spec = run.plan.shard(int(batch["shard"][0]))
     shape = run.plan.image
     flat = np.frombuffer(batch["pixels"][0], np.uint8)
-    pixels_BHWC = _augmented(flat.reshape(spec.rows, shape.size, shape.size, shape.channels), run, spec)
+    pixels_BHWC = augmented(flat.reshape(spec.rows, shape.size, shape.size, shape.channels), run, spec)
     images = encode_images(pixels_BHWC, run.image_format)
     data = build_shard(run, spec, images)
     receipt = put_shard(open_store(store_uri), run.run_id, spec.index, spec.rows, data)
     return pa.table({"receipt": pa.array([receipt.to_json()], pa.binary())})
-
-
-def _augmented(pixels_BHWC: npt.NDArray[np.uint8], run: RunPlan, spec: ShardSpec) -> npt.NDArray[np.uint8]:
-    if run.augmentation is None:
-        return pixels_BHWC
-    seeds_B = [
-        digest64(
-            "augmentation", run.plan.seed, run.plan.classes[piece.class_index].label, piece.first + offset
-        )
-        for piece in spec.pieces
-        for offset in range(piece.count)
-    ]
-    return apply_augmentation(load_augmentation(run.augmentation), pixels_BHWC, seeds_B)

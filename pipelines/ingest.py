@@ -17,17 +17,20 @@ import pyarrow as pa
 import ray
 
 from augment.data.config import ImageConfig, SourceConfig
-from augment.data.images import BadImageError, ImageLimits, decode_image
+from augment.data.image_hashes import hashes_of
+from augment.data.images import BadImageError, ImageLimits, fit_image, whole_image
 from augment.data.listing import Source
 from augment.errors import InputError
 from augment.types import BadImage, ClassCounts
 from pipelines.board import new_board, watching
 from pipelines.cluster import ray_errors
+from pipelines.duplicates import compare_decoded, hash_columns
 from pipelines.progress import Progress
 
 __all__ = ["DecodedImages", "ingest", "refuse_bad", "sample_images"]
 
 Pixels = npt.NDArray[np.uint8]  # [B, H, W, C]
+NO_ITEMS = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ def ingest(source: Source, config: SourceConfig, image: ImageConfig, progress: P
     """Decode every image of `source` in parallel; their order is the source's own.
 
     Images that cannot be decoded are left out and named (`source.on_bad=skip`), or raise InputError
-    (`fail`). Raises InputError where none is left.
+    (`fail`); those that are there twice are treated as source.duplicates says. Raises InputError where none
+    is left.
     """
     listing = source.listing()
     chunks = source.chunks()
@@ -64,19 +68,22 @@ def ingest(source: Source, config: SourceConfig, image: ImageConfig, progress: P
         ).map_batches(_decode_chunk, batch_size=1, fn_args=(source, config, image, board))
         with ray_errors("decoding"), watching(board, show):
             decoded = rows.materialize().to_arrow_refs()
-        with ray_errors("decoding"):
-            pixels, class_index, summary = _assemble.options(num_returns=3).remote(
-                listing.labels_B, image, *decoded
-            )
-            counted, bad_json, digest = ray.get(summary)
-    bad = (*listing.bad, *(BadImage(name=name, reason=reason) for name, reason in json.loads(bad_json)))
+    resolution = compare_decoded(source, image, decoded, progress)
+    dropped, dropped_items = (resolution.dropped, resolution.dropped_items) if resolution else ((), NO_ITEMS)
+    with progress.stage("decode"), ray_errors("decoding"):
+        pixels, class_index, summary = _assemble.options(num_returns=3).remote(
+            listing.labels_B, image, dropped_items, *decoded
+        )
+        counted, bad_json, digest = ray.get(summary)
+    undecodable = (BadImage(name=name, reason=reason) for name, reason in json.loads(bad_json))
+    bad = (*listing.bad, *undecodable, *dropped)
     counts = ClassCounts(
         classes=listing.classes, counts=tuple(counted.get(index, 0) for index in range(len(listing.classes)))
     )
     refuse_bad(bad, config)
     if not counts.total:
         first = f"; the first: {bad[0].name} {bad[0].reason}" if bad else ""
-        raise InputError(f"{config.uri}: no image can be read{first}")
+        raise InputError(f"{config.where}: no image can be read{first}")
     return DecodedImages(pixels, class_index, counts, bad, digest)
 
 
@@ -93,23 +100,31 @@ def _decode_chunk(
     image: ImageConfig,
     board: Any,
 ) -> pa.Table:
-    """One row: the indices of the chunk's good images, their pixels end to end, and the bad ones."""
+    """One row: the chunk's good images by index, hashes and pixels end to end, and the bad ones."""
     chunk = pickle.loads(batch["chunk"][0])  # noqa: S301  # our own driver wrote it
     indices: list[int] = []
     pixels: list[bytes] = []
+    hashes: list[npt.NDArray[Any]] = []
     bad: list[tuple[str, str]] = []
     limits = ImageLimits.of(config)
     for item in source.read(chunk):
+        if item.fault:
+            bad.append((item.name, item.fault))
+            continue
         try:
-            pixels.append(decode_image(item.data, image, limits).tobytes())
-            indices.append(item.item_index)
+            whole = whole_image(item.data, image.background, limits)
+            pixels.append(fit_image(whole, image, limits).tobytes())
         except BadImageError as error:
             bad.append((item.name, str(error)))
+            continue
+        indices.append(item.item_index)
+        if config.duplicates.looked_for:
+            hashes.append(hashes_of(item.data, whole))
     board.post.remote(len(indices) + len(bad))
     return pa.table(
         {
             "number": pa.array([int(batch["number"][0])], pa.int64()),
-            "indices": pa.array([indices], pa.list_(pa.int64())),
+            **hash_columns(indices, hashes),
             "pixels": pa.array([b"".join(pixels)], pa.large_binary()),
             "bad": pa.array([json.dumps(bad)], pa.string()),
         }
@@ -118,18 +133,23 @@ def _decode_chunk(
 
 @ray.remote(num_cpus=1)
 def _assemble(
-    labels: npt.NDArray[np.int64], image: ImageConfig, *tables: pa.Table
+    labels: npt.NDArray[np.int64], image: ImageConfig, dropped: npt.NDArray[np.int64], *tables: pa.Table
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], tuple[dict[int, int], str, str]]:
-    """All chunks as one array in the source's order, whatever order they were decoded in."""
+    """All chunks as one array in the source's order, whatever order they were decoded in.
+
+    Without the items `dropped`, which a policy leaves out though they are good.
+    """
     rows = sorted((row for table in tables for row in _rows(table)), key=lambda row: row[0])
     size, channels = image.size, image.channels
-    indices = np.concatenate([row[1] for row in rows]) if rows else np.zeros(0, np.int64)
+    kept = [~np.isin(row[1], dropped) for row in rows]
+    indices = np.concatenate([row[1][keep] for row, keep in zip(rows, kept, strict=True)] or [NO_ITEMS])
     pixels = np.empty((len(indices), size, size, channels), np.uint8)
     start = 0
-    for _, row_indices, data, _ in rows:
+    for (_, _, data, _), keep in zip(rows, kept, strict=True):
         block = np.frombuffer(data, np.uint8).reshape(-1, size, size, channels)
-        pixels[start : start + len(row_indices)] = block
-        start += len(row_indices)
+        stop = start + int(keep.sum())
+        pixels[start:stop] = block if keep.all() else block[keep]
+        start = stop
     class_index = labels[indices].astype(np.int64)
     digest = hashlib.sha256(class_index.tobytes())
     digest.update(pixels)
@@ -159,10 +179,14 @@ def _sample(
 
 
 def refuse_bad(bad: Sequence[BadImage], config: SourceConfig) -> None:
-    """InputError naming the first bad images, where `source.on_bad=fail` and there are any."""
+    """InputError naming the first bad images, where `source.on_bad=fail` and there are any.
+
+    What a policy of source.duplicates leaves out is good, and not among them.
+    """
+    bad = [image for image in bad if image.duplicate_of is None]
     if bad and config.on_bad == "fail":
         named = "; ".join(f"{image.name} {image.reason}" for image in bad[:10])
         raise InputError(
-            f"{config.uri}: {len(bad)} bad image(s) and source.on_bad=fail: {named}"
+            f"{config.where}: {len(bad)} bad image(s) and source.on_bad=fail: {named}"
             f"{' …' if len(bad) > 10 else ''}; mend or remove them, or set source.on_bad=skip"
         )

@@ -17,14 +17,15 @@ from augment.errors import ConfigError, InputError
 from augment.gan.hardware import Hardware
 from augment.gan.spec import TrainingSpec
 from augment.objects import open_store
-from augment.report.card import dataset_card
 from augment.store.commit import check_existing, make_run_plan, publish
 from augment.store.models import ModelFolder, ModelRecord, SourceRecord
 from augment.store.reading import open_dataset
+from augment.store.records import latest_snapshot
 from augment.types import AugmentPlan, ClassCounts, RunPlan, canonical_json, sha256_hex
 from pipelines.cluster import Cluster, ray_cluster
+from pipelines.describing import describe_newest
 from pipelines.generate import generate_run
-from pipelines.ingest import ingest, refuse_bad, sample_images
+from pipelines.ingest import DecodedImages, ingest, refuse_bad, sample_images
 from pipelines.look import (
     SAMPLES_A_SIDE,
     load_real_samples,
@@ -32,9 +33,9 @@ from pipelines.look import (
     save_real_samples,
     shown_classes,
 )
-from pipelines.planning import plan_for
+from pipelines.planning import existing_for, plan_for
 from pipelines.precision import native_precision
-from pipelines.presets import as_begun, begun_in, chosen_in, put_choices, settled
+from pipelines.presets import as_begun, begun_in, put_choices, settled
 from pipelines.progress import Progress, log
 from pipelines.train import fit, pin_training, training_spec
 
@@ -87,8 +88,7 @@ def generate(config: Config, progress: Progress) -> RunResult:
             )
         if not plan.rows:
             return job.nothing_to_do()
-        job.settle()
-        job.pin(job.source_record())
+        job.settle_finished()
         return job.generated(model)
 
 
@@ -112,6 +112,10 @@ class _Job:
     def opened(cls, config: Config, progress: Progress) -> Iterator["_Job"]:
         with ExitStack() as stack:
             yield cls(config, progress, stack)
+
+    @property
+    def _tops_up(self) -> bool:
+        return self.config.output.on_existing == "top-up"
 
     def cluster(self) -> Cluster:
         """Ray, started once."""
@@ -137,7 +141,7 @@ class _Job:
 
     def plan(self, counts: ClassCounts) -> AugmentPlan:
         """The plan; raises where the balance asks for what the classes can't give."""
-        plan = plan_for(self.config, counts)
+        plan = plan_for(self.config, counts, existing_for(self.config))
         shard_bytes = plan.shard_rows * plan.image.size**2 * plan.image.channels
         if min(shard_bytes, shard_bytes * plan.rows // plan.shard_rows) > MOST_SHARD_BYTES:
             fitting = MOST_SHARD_BYTES // (shard_bytes // plan.shard_rows)
@@ -148,7 +152,7 @@ class _Job:
         filled = [target.name for target in plan.classes if target.synthetic]
         if not self.config.model.conditional and len(plan.classes) > 1 and filled:
             raise ConfigError(
-                f"model.conditional=false learns one distribution, and {self.config.source.uri} has "
+                f"model.conditional=false learns one distribution, and {self.config.source.where} has "
                 f"{len(plan.classes)} classes; set model.conditional=true or point source.uri at one class"
             )
         return plan
@@ -159,40 +163,53 @@ class _Job:
             load_augmentation(self.config.output.augmentation, self.config.image.shape)
         model = self.folder.finished()
         known = self._known_source()
-        run_id = self._run_plan(model, known.counts).run_id if model and known else None
-        check_existing(self.store, run_id, self.config.output.on_existing, plan)
+        run_id = self._run_plan(model, known).run_id if model and known else None
+        generator = model.sha256 if model and plan.rows else None
+        check_existing(self.store, run_id, self.config.output.on_existing, plan, generator)
 
     def nothing_to_do(self) -> RunResult:
         log.info("every class is full already: nothing to generate")
+        if self._tops_up and latest_snapshot(self.store) is not None:
+            describe_newest(self.store.uri)  # whoever published may have been killed before this
         return self._result(None, None, {}, None)
 
     def trained(self) -> ModelRecord:
         """The finished model: found, or made."""
         model, known = self.folder.finished(), self._known_source()
-        if model is not None and known is not None:
-            self.settle()
-            self.pin(known)
+        if model is not None and (known is not None or self._tops_up):
+            self.settle_finished()
             log.info("train: model %s is finished already", self.config.name)
             return model
         self._check_writable()
         self.settle()
         cluster = self.cluster()
+        images, record = self._decoded()
+        plan, spec = self.plan(record.counts), self.pin(record)  # before anything is replaced
+        save_real_samples(self.folder, sample_images(images, shown_classes(plan), SAMPLES_A_SIDE))
+        self.folder.put_source(record)
+        if model is not None:
+            log.info(
+                "train: model %s is finished already: the source's pixels are the same", self.config.name
+            )
+            return model
+        return fit(
+            self.config, self.folder, images, spec,
+            cluster=cluster, progress=self.progress,
+        )  # fmt: skip
+
+    def _decoded(self) -> tuple[DecodedImages, SourceRecord]:
+        """Every image of the source, and what decoding found; nothing is stored yet."""
         images = ingest(self.source, self.config.source, self.config.image, self.progress)
+        for image in images.bad[:20]:
+            log.warning("skipped %s: %s", image.name, image.reason)
         record = SourceRecord(
             fingerprint=self._fingerprint(),
             counts=images.counts,
             bad=images.bad,
             decoded_sha256=images.sha256,
+            etags=self.census().etags,
         )
-        for image in images.bad[:20]:
-            log.warning("skipped %s: %s", image.name, image.reason)
-        plan, spec = self.plan(record.counts), self.pin(record)  # before anything is replaced
-        save_real_samples(self.folder, sample_images(images, shown_classes(plan), SAMPLES_A_SIDE))
-        self.folder.put_source(record)
-        return fit(
-            self.config, self.folder, images, spec,
-            cluster=cluster, progress=self.progress,
-        )  # fmt: skip
+        return images, record
 
     def settle(self) -> None:
         """From here on the config has nothing left open: as its model was begun, else chosen and logged."""
@@ -219,6 +236,44 @@ class _Job:
         put_choices(self.folder, new, hardware)
         return new.config
 
+    def settle_finished(self) -> None:
+        """Hold the config to the finished model of its name; a top-up alone may have another source by now."""
+        self.settle()
+        begun = begun_in(self.folder)
+        if not self._tops_up or begun is None:
+            self.pin(self.source_record())
+            return
+        self._check_classes(begun)
+        known = self._known_source() or self._counted_again()
+        if known.decoded_sha256 != begun.data_sha256:
+            log.warning(
+                "train: the source has changed since model %s was trained; the model is used as it is (set `name` "
+                "to something new for another one)",
+                self.config.name,
+            )
+        trained_on = {"counts": begun.counts, "data_sha256": begun.data_sha256}
+        spec = training_spec(self.config, known, self.folder).model_copy(update=trained_on)
+        pin_training(self.folder, spec)
+
+    def _check_classes(self, begun: TrainingSpec) -> None:
+        """A model makes samples of the classes that it was trained on; labels and names must be these."""
+        here, there = self.census().counts.classes, begun.classes
+        if here != there:
+            ours, theirs = ({(info.label, info.name) for info in classes} for classes in (here, there))
+            raise ConfigError(
+                f"the source's classes are not those that model `{self.config.name}` was trained on: new are "
+                f"{sorted(ours - theirs) or 'none'}, gone are {sorted(theirs - ours) or 'none'}; set `name` to "
+                "something new to train a model of them (train.start_from may begin with this one)"
+            )
+
+    def _counted_again(self) -> SourceRecord:
+        """What the changed source holds, learned by decoding it; the model stays that of the source before."""
+        self._check_writable()
+        self.cluster()
+        _, record = self._decoded()
+        self.folder.put_source(record)
+        return record
+
     def pin(self, source: SourceRecord) -> TrainingSpec:
         """The training of this model's name; ConfigError where the name was begun with something else."""
         spec = training_spec(self.config, source, self.folder)
@@ -233,41 +288,49 @@ class _Job:
 
     def source_record(self) -> SourceRecord:
         """What decoding found; the source must not have changed since."""
-        known = self._known_source()
+        known, record = self._known_source(), self.folder.source()
+        if known is None and record is not None and record.fingerprint == self._fingerprint():
+            raise InputError(
+                f"files of {self._written_anew(record)[0]} were written anew since model `{self.config.name}` was "
+                "trained, with the same names and sizes; run `augment train` again: it decodes them, and keeps the "
+                "model if their pixels are the same"
+            )
         if known is None:
             raise InputError(
-                f"{self.config.source.uri} has changed since model `{self.config.name}` was trained; "
+                f"{self.config.source.where} has changed since model `{self.config.name}` was trained; "
                 "set `name` to something new and train again"
             )
         return known
 
     def generated(self, model: ModelRecord) -> RunResult:
         """Shards, manifest, version, card and picture."""
-        known = self.source_record()
-        plan = self._run_plan(model, known.counts)
-        check_existing(self.store, plan.run_id, self.config.output.on_existing)
+        plan = self._run_plan(model, self.source_record())
+        if not plan.plan.rows:
+            return self.nothing_to_do()  # as decoded; by its labels alone the source seemed to lack some
+        check_existing(self.store, plan.run_id, self.config.output.on_existing, generator_sha256=model.sha256)
         manifest = generate_run(
             self.store, plan, model.key, self.config.generate, self.cluster, self.progress
         )
         snapshot = publish(self.store, manifest, self.config.output.on_existing)
         with self.progress.stage("look"):
             dataset = open_dataset(self.config.output.uri, snapshot.version)
-            self.store.put("README.md", dataset_card(dataset, chosen_in(self.folder)).encode())
+            describe_newest(self.store.uri)
             picture = make_contact_sheet(dataset, plan, load_real_samples(self.folder))
             key = f"_runs/{plan.run_id}/contact_sheet.png"
             self.store.put(key, picture)
         rows = {target.name: target.synthetic for target in plan.plan.classes}
         return self._result(plan.run_id, snapshot.version, rows, self.store.uri_of(key))
 
-    def _run_plan(self, model: ModelRecord, counts: ClassCounts) -> RunPlan:
+    def _run_plan(self, model: ModelRecord, source: SourceRecord) -> RunPlan:
         augmentation = self.config.output.augmentation
         assert not isinstance(augmentation, str)  # noqa: S101  # load_config read the file
         return make_run_plan(
-            self.plan(counts),
+            self.plan(source.counts),
             generator_sha256=model.sha256,
             image_format=self.config.output.image_format,
             augmentation=augmentation,
             versions=_versions(augmented=augmentation is not None),
+            source_fingerprint=self.census().fingerprint,
         )
 
     def _fingerprint(self) -> str:
@@ -277,8 +340,16 @@ class _Job:
         return sha256_hex(canonical_json([self.census().fingerprint, source, image]))
 
     def _known_source(self) -> SourceRecord | None:
+        """What decoding found, as long as names, sizes, labels and etags are those of then."""
         record = self.folder.source()
-        return record if record is not None and record.fingerprint == self._fingerprint() else None
+        if record is None or record.fingerprint != self._fingerprint():
+            return None
+        return None if self._written_anew(record) else record
+
+    def _written_anew(self, record: SourceRecord) -> list[str]:
+        """URIs where a file was written since, though names and sizes are the same; decoding tells if it matters."""
+        now = self.census().etags
+        return [uri for uri, etag in record.etags.items() if now.get(uri, etag) != etag]
 
     def _result(
         self, run_id: str | None, version: int | None, rows: dict[str, int], contact_sheet: str | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,21 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]
     server = SeaweedServer(tmp_path_factory.mktemp("seaweed"))
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def ray_and_s3(seaweed: SeaweedServer) -> Iterator[SeaweedServer]:
+    """The one Ray instance, on this machine, its workers with the S3 server's credentials in their environment."""
+    import ray
+
+    before = dict(os.environ)
+    os.environ.update(seaweed.env)
+    seaweed.create_bucket("jobs")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    yield seaweed
+    ray.shutdown()
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

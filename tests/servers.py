@@ -1,4 +1,4 @@
-"""Real servers on loopback for tests: an S3 store, and a proxy that loses or spoils its answers.
+"""Real servers on loopback for tests: an S3 store, and a proxy that delays, loses or spoils its answers.
 
 A server takes free ports and a fresh folder, is ready when a PUT succeeded, and ends with SIGKILL of its own
 process. Nothing is set in this process's environment; `env` says what a client needs.
@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import random
 import secrets
 import shutil
 import socket
+import struct
 import subprocess
 import sysconfig
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,9 +29,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-__all__ = ["Fault", "FaultyProxy", "SeaweedServer", "client_env"]
+__all__ = ["Fault", "FaultyProxy", "SeaweedServer", "SeededFaults", "client_env"]
 
 START_TIMEOUT_S = 60.0
+SLOW_S = 0.3
+HOLE_S = 60.0  # longer than the patience of any client in a test
 
 
 def client_env(endpoint: str, access_key: str, secret_key: str) -> dict[str, str]:
@@ -46,29 +51,43 @@ def client_env(endpoint: str, access_key: str, secret_key: str) -> dict[str, str
 
 
 class SeaweedServer:
-    """SeaweedFS (`weed mini`): a real object store with authentication and If-None-Match."""
+    """SeaweedFS (`weed mini`): a real object store with authentication and If-None-Match.
+
+    `env` is for a client that may do everything, `guest_env` for one that may only read and list.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.access_key = "lab-" + secrets.token_hex(8)
-        self.secret_key = secrets.token_hex(20)
+        self.secret_key = secrets.token_hex(18) + "/+"  # as AWS's own: not the same when URL-quoted
+        self._guest = ("guest-" + secrets.token_hex(8), secrets.token_hex(20))
         self._folder = folder
         self._write_credentials()
-        ports = _free_ports(5)
-        self.endpoint = f"http://127.0.0.1:{ports[3]}"
+        self._ports = _free_ports(5)
+        self.endpoint = f"http://127.0.0.1:{self._ports[3]}"
         self.env = client_env(self.endpoint, self.access_key, self.secret_key)
+        self.guest_env = client_env(self.endpoint, *self._guest)
         self._log = (folder / "weed.log").open("wb")
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again after `kill`: on the same ports, with what it has stored."""
         self._process = subprocess.Popen(
-            self._command(*ports),
+            self._command(*self._ports),
             stdout=self._log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            cwd=folder,
+            cwd=self._folder,
         )
         try:
             self._wait_until_ready()
         except BaseException:
             self.close()
             raise
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would."""
+        self._process.kill()
+        self._process.wait()
 
     def client(self) -> Any:
         """A boto3 client with this server's credentials."""
@@ -88,19 +107,21 @@ class SeaweedServer:
             client.create_bucket(Bucket=name)
 
     def close(self) -> None:
-        """SIGKILL, as a crash would; nothing here is kept."""
-        self._process.kill()
-        self._process.wait()
+        """End it for good."""
+        self.kill()
         self._log.close()
 
     def _write_credentials(self) -> None:
-        credentials = {"accessKey": self.access_key, "secretKey": self.secret_key}
-        actions = ["Admin", "Read", "List", "Tagging", "Write"]
+        identities = [
+            {"name": name, "credentials": [{"accessKey": access, "secretKey": secret}], "actions": actions}
+            for name, access, secret, actions in (
+                ("lab", self.access_key, self.secret_key, ["Admin", "Read", "List", "Tagging", "Write"]),
+                ("guest", *self._guest, ["Read", "List"]),
+            )
+        ]
         path = self._folder / "s3.json"
         path.touch(mode=0o600)
-        path.write_text(
-            json.dumps({"identities": [{"name": "lab", "credentials": [credentials], "actions": actions}]})
-        )
+        path.write_text(json.dumps({"identities": identities}))
 
     def _command(self, master: int, volume: int, filer: int, s3: int, admin: int) -> list[str]:
         folder = self._folder
@@ -158,9 +179,37 @@ def _is_free(port: int) -> bool:
 Fault = Callable[[str, str], str]
 """From a request's method and path to what becomes of it.
 
-`pass`: answered. `lose`: done upstream, but the connection closes without an answer. `cut`: the answer
-breaks off in the middle of its body. `409`, `503`, …: this answer, and nothing is done upstream.
+`pass`: answered. `slow`: answered after SLOW_S. `lose`: done upstream, but the connection closes without an
+answer. `cut`: the answer breaks off in the middle of its body. `reset`: the connection is reset in the middle
+of the request's body, or of the answer's where the request has none. `hole`: nothing is done, and no answer
+ever comes. `409`, `503`, …: this answer, and nothing is done upstream.
 """
+
+
+class SeededFaults:
+    """A `Fault`: a share `rate` of the requests meets one of `kinds`, in turn; `counts` says how many met what.
+
+    Whether the n-th request for a path does depends on the seed, the path and n alone, however threads interleave.
+    """
+
+    def __init__(self, seed: int, rate: float, kinds: Sequence[str]) -> None:
+        self.counts: Counter[str] = Counter()
+        self._seed, self._rate, self._kinds = seed, rate, kinds
+        self._seen: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+
+    def __call__(self, method: str, path: str) -> str:
+        with self._lock:
+            self._seen[method, path] += 1
+            rng = random.Random(f"{self._seed} {method} {path} {self._seen[method, path]}")
+            kind = self._kinds[self.injected % len(self._kinds)] if rng.random() < self._rate else "pass"
+            self.counts[kind] += 1
+        return kind
+
+    @property
+    def injected(self) -> int:
+        """Requests that did not pass."""
+        return self.counts.total() - self.counts["pass"]
 
 
 class FaultyProxy:
@@ -170,7 +219,9 @@ class FaultyProxy:
         host, port = urlsplit(upstream).hostname, urlsplit(upstream).port
         assert host is not None
         assert port is not None
-        handler = type("Handler", (_ProxyHandler,), {"upstream": (host, port), "fault": staticmethod(fault)})
+        self._closing = threading.Event()
+        parts = {"upstream": (host, port), "fault": staticmethod(fault), "closing": self._closing}
+        handler = type("Handler", (_ProxyHandler,), parts)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -179,6 +230,7 @@ class FaultyProxy:
 
     def close(self) -> None:
         """Stop listening."""
+        self._closing.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -188,21 +240,41 @@ class _ProxyHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     upstream: tuple[str, int]
     fault: Fault
+    closing: threading.Event
 
     def _serve(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         action = self.fault(self.command, self.path)
-        self.close_connection = action != "pass"
-        if action.isdigit():
+        self.close_connection = action not in ("pass", "slow")
+        length = int(self.headers.get("Content-Length", 0))
+        if action == "reset" and length:
+            self.rfile.read(length // 2)
+            self._reset()
+            return
+        body = self.rfile.read(length)
+        if action == "hole":
+            self.closing.wait(HOLE_S)
+        elif action.isdigit():
             self._answer(
                 int(action), {"Content-Type": "application/xml"}, b"<Error><Code>Injected</Code></Error>"
             )
-            return
+        else:
+            self._relay(action, body)
+
+    def _relay(self, action: str, body: bytes) -> None:
+        if action == "slow":
+            self.closing.wait(SLOW_S)
         status, headers, answer = self._forward(body)
-        if action == "pass":
+        if action in ("pass", "slow"):
             self._answer(status, headers, answer)
-        elif action == "cut":
+        elif action in ("cut", "reset"):
             self._answer(status, headers, answer, sent=len(answer) // 2)
+        if action == "reset":
+            self._reset()
+
+    def _reset(self) -> None:
+        """Drop the connection as a crashed peer does: by RST, without the polite FIN."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(self.connection.detach())
 
     def _forward(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection(*self.upstream, timeout=30)

@@ -27,7 +27,7 @@ def test_the_template_has_every_field_with_its_range_and_default() -> None:
     for field in fields_of(Config):
         assert f"{field.path[-1]}: " in template
     assert "  # (whole number ≥ 0; default 200)\n  warm_up_steps: 200\n" in template
-    assert "  # (text; required)\n  uri: data/train\n" in template
+    assert "  # (text, or a list of text; required)\n  uri: data/train\n" in template
     assert max(map(len, template.splitlines())) <= 110
 
 
@@ -54,7 +54,8 @@ def test_every_field_has_a_meaning_and_a_row() -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        "| `source.uri` | text | required | A folder of class folders",
+        "| `source.uri` | text, or a list of text | required | A folder or files",
+        "| `source.split.by` | auto, none, folder, file or column | `auto` |",
         "| `seed` | whole number ≥ 0 and < 2^63 | `0` |",
         "| `image.background` | whole number 0 to 255 | `0` |",
         "| `balance.max_total` | whole number ≥ 1 or null | `null` |",

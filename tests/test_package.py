@@ -10,7 +10,7 @@ import augment
 
 
 def test_public_names_are_these() -> None:
-    assert sorted(augment.__all__) == ["__version__", "open_dataset"]
+    assert sorted(augment.__all__) == ["__version__", "open_balanced", "open_dataset"]
     assert set(augment.__all__) <= set(dir(augment))
 
 

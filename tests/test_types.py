@@ -103,3 +103,19 @@ def test_a_record_is_frozen_and_takes_no_unknown_field() -> None:
         info.name = "b"  # type: ignore[misc]
     with pytest.raises(ValidationError, match="colour"):
         ClassInfo.model_validate({"label": 0, "name": "a", "colour": 1})
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [{"target": 1}, {"target": 4, "existing": 2}, {"target": 9, "first": -1}, {"target": -1, "real": -1}],
+)
+def test_a_class_target_below_what_there_is_is_no_record(numbers: dict[str, int]) -> None:
+    with pytest.raises(ValidationError):
+        ClassTarget.model_validate({"label": 0, "name": "a", "real": 3, **numbers})
+
+
+@pytest.mark.parametrize("field", ["shard_rows", "batch_size"])
+def test_a_plan_without_rows_a_shard_or_a_batch_is_no_record(field: str) -> None:
+    sizes = {"shard_rows": 4, "batch_size": 4} | {field: 0}
+    with pytest.raises(ValidationError, match=field):
+        AugmentPlan.model_validate({"seed": 0, "image": {"size": 16, "channels": 3}, "classes": (), **sizes})

@@ -3,23 +3,22 @@
 Owns counting and nothing else. Labels alone by default; a deep census decodes every image as well.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
-from augment.data.config import ImageConfig
-from augment.data.images import BadImageError, ImageLimits, decode_image
-from augment.data.listing import Listing, Source, SourceItem
+from augment.data.config import ImageConfig, SourceConfig
+from augment.data.deep_look import TRAINING_SPLIT, OpenedSplit, compare_splits, compared_splits, open_images
+from augment.data.duplicates import DuplicateReport, Resolution
+from augment.data.listing import Listing, Source, SourceCounts
 from augment.errors import InputError
 from augment.types import BadImage, ClassCounts, Record
 
-__all__ = ["Census", "take_census"]
+__all__ = ["Census", "images_to_open", "take_census"]
 
 _NAMED_IN_ERROR = 5
-_IN_FLIGHT_PER_THREAD = 4  # encoded images waiting; what bounds a deep census's memory
 
 
 class Census(Record):
@@ -32,6 +31,14 @@ class Census(Record):
     bad: tuple[BadImage, ...]
     fingerprint: str  # of the source's names, sizes and labels
     deep: bool  # whether every image was decoded
+    held_out: dict[str, ClassCounts] = Field(
+        default={}
+    )  # by split, as labelled: never trained on, never balanced
+    dropped: dict[str, int] = Field(default={})  # images by the class that source.labels leaves out
+    etags: dict[str, str] = Field(
+        default={}
+    )  # by URI; another one where a file was written anew, though of the same size
+    duplicates: DuplicateReport | None = None  # of a deep census, where source.duplicates looks for any
 
 
 def take_census(
@@ -45,80 +52,99 @@ def take_census(
     """Count the usable images of every class.
 
     `deep` decodes every image in `threads` threads, calling `progress(done, total)` as it goes, so that
-    damaged images are found too. Raises InputError (exit code 3) naming the first bad images if there are
-    any and source.on_bad is `fail`, or if nothing is usable.
+    damaged images are found too, and images that are there twice (held-out ones are opened for that as well);
+    what source.duplicates drops is among the bad ones. Raises InputError (exit code 3) naming the first bad
+    images if there are any and source.on_bad is `fail`, if a policy of source.duplicates refuses, or if
+    nothing is usable.
     """
-    listing = source.listing()
-    usable_B = np.ones(len(listing.labels_B), dtype=bool)
-    bad = list(listing.bad)
+    found = source.counts()
+    counts, bad, duplicates = found.counts, list(found.bad), None
     if deep:
-        for index, fault in _undecodable(source, listing, image, threads, progress):
-            usable_B[index] = False
-            bad.append(fault)
-    if bad and source.config.on_bad == "fail":
-        raise InputError(_refusal(bad, source.config.uri))
-    return _census(listing, usable_B, tuple(bad), deep, source.config.uri)
+        counted = _Progress(source, progress)
+        training = open_images(TRAINING_SPLIT, source, image, threads, counted)
+        bad += training.bad
+        _refuse_bad(bad, source.config)
+        resolution = _compared(source, training, image, threads, counted)
+        left_out = resolution.dropped_items if resolution else ()
+        bad += resolution.dropped if resolution else ()
+        duplicates = resolution.report if resolution else None
+        counts = _counted(source.listing(), np.setdiff1d(training.hashed.item_B, left_out))
+    _refuse_bad(bad, source.config)
+    return _census(found, counts, tuple(bad), deep, source.config.where, duplicates)
+
+
+def images_to_open(source: Source) -> int:
+    """How many images a deep census opens: those to train on, and the held-out ones they are compared with."""
+    splits = compared_splits(source) or {TRAINING_SPLIT: source}
+    return sum(len(split.listing().labels_B) for split in splits.values())
+
+
+class _Progress:
+    """Counts opened images and tells the caller."""
+
+    def __init__(self, source: Source, progress: Callable[[int, int], None] | None) -> None:
+        self._progress = progress
+        self._total = images_to_open(source) if progress else 0
+        self._done = 0
+
+    def __call__(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _compared(
+    source: Source, training: OpenedSplit, image: ImageConfig, threads: int, counted: Callable[[], None]
+) -> Resolution | None:
+    """What is there twice; None where the config doesn't look for it."""
+    splits = compared_splits(source)
+    if not splits:
+        return None
+    held_out = [
+        open_images(name, split, image, threads, counted).hashed
+        for name, split in splits.items()
+        if name != TRAINING_SPLIT
+    ]
+    return compare_splits(source, [training.hashed, *held_out])
+
+
+def _counted(listing: Listing, item_U: npt.NDArray[np.int64]) -> ClassCounts:
+    """Images a class, of the usable items."""
+    counted = np.bincount(listing.labels_B[item_U], minlength=len(listing.classes))
+    return ClassCounts(classes=listing.classes, counts=tuple(int(count) for count in counted))
 
 
 def _census(
-    listing: Listing, usable_B: npt.NDArray[np.bool_], bad: tuple[BadImage, ...], deep: bool, uri: str
+    found: SourceCounts,
+    counts: ClassCounts,
+    bad: tuple[BadImage, ...],
+    deep: bool,
+    where: str,
+    duplicates: DuplicateReport | None,
 ) -> Census:
-    counted = np.bincount(listing.labels_B[usable_B], minlength=len(listing.classes))
-    counts = ClassCounts(classes=listing.classes, counts=tuple(int(count) for count in counted))
     present = [(count, info.name) for info, count in zip(counts.classes, counts.counts, strict=True) if count]
     if not present:
-        raise InputError(f"no image of {uri} can be used: {_named(bad)}")
+        raise InputError(f"no image of {where} can be used: {_named(bad)}")
     return Census(
         counts=counts,
         head_class=max(present, key=lambda pair: pair[0])[1],
         tail_class=min(present, key=lambda pair: pair[0])[1],
         imbalance_ratio=counts.imbalance_ratio,
         bad=bad,
-        fingerprint=listing.fingerprint,
+        fingerprint=found.fingerprint,
         deep=deep,
+        held_out=dict(found.held_out),
+        dropped=dict(found.dropped),
+        etags=dict(found.etags),
+        duplicates=duplicates,
     )
 
 
-def _undecodable(
-    source: Source,
-    listing: Listing,
-    image: ImageConfig,
-    threads: int,
-    progress: Callable[[int, int], None] | None,
-) -> Iterator[tuple[int, BadImage]]:
-    """Every item that cannot be decoded, in order, with a bounded number of images in memory."""
-    limits, total = ImageLimits.of(source.config), len(listing.labels_B)
-
-    def fault_of(item: SourceItem) -> tuple[int, BadImage | None]:
-        try:
-            decode_image(item.data, image, limits)
-        except BadImageError as error:
-            return item.item_index, BadImage(name=item.name, reason=str(error))
-        return item.item_index, None
-
-    items = (item for chunk in source.chunks() for item in source.read(chunk))
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        for done, (index, fault) in enumerate(_in_order(pool, fault_of, items, threads), start=1):
-            if progress is not None:
-                progress(done, total)
-            if fault is not None:
-                yield index, fault
-
-
-def _in_order(
-    pool: ThreadPoolExecutor,
-    fault_of: Callable[[SourceItem], tuple[int, BadImage | None]],
-    items: Iterator[SourceItem],
-    threads: int,
-) -> Iterator[tuple[int, BadImage | None]]:
-    """Like `pool.map`, but never further ahead than a few items a thread."""
-    waiting = deque[Future[tuple[int, BadImage | None]]]()
-    for item in items:
-        waiting.append(pool.submit(fault_of, item))
-        if len(waiting) >= threads * _IN_FLIGHT_PER_THREAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+def _refuse_bad(bad: Sequence[BadImage], config: SourceConfig) -> None:
+    """InputError where `source.on_bad=fail`; what a policy of source.duplicates drops is not bad."""
+    unusable = [image for image in bad if image.duplicate_of is None]
+    if unusable and config.on_bad == "fail":
+        raise InputError(_refusal(unusable, config.where))
 
 
 def _refusal(bad: list[BadImage], uri: str) -> str:

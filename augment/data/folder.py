@@ -1,144 +1,206 @@
-"""Images in class folders: `root/<class>/…/image.png`, on any object store.
+"""Images in class folders: `root/<class>/…/image.png`, on any object store, maybe below folders of splits.
 
-Owns which files are images of which class. Decodes nothing, and lists everything before it reads anything.
+Owns which files are images of which class, and when `root/test/cat/1.png` is a cat held out rather than an
+image of a class `test`. Decodes nothing, and lists everything before it reads anything.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
 from augment.data.config import SourceConfig
 from augment.data.images import IMAGE_SUFFIXES, BadImageError, ImageLimits
-from augment.data.listing import Chunk, Listing, SourceItem, fingerprint_of
-from augment.errors import InputError
-from augment.objects import LocalStore, ObjectStore, StoredObject, open_store
-from augment.types import BadImage, ClassInfo
+from augment.data.listing import Chunk
+from augment.data.packed import PackedText
+from augment.data.places import EtagDigest, Place, is_hidden, suffix_of
+from augment.data.scan import ReadImage, RowLog, Scan, classes_of_names
+from augment.data.splits import is_split_word, split_of_word
+from augment.errors import ConfigError, InputError
+from augment.objects import LocalStore, StoredObject, open_store
+from augment.types import BadImage
 
-__all__ = ["FolderSource", "is_hidden"]
+__all__ = ["FolderFormat"]
 
 _CHUNK_FILES = 512
 _CHUNK_BYTES = 64_000_000  # a chunk's encoded images lie in memory together
 _READ_THREADS = 8  # reads wait on the store, not on a CPU
+_NONE = ""  # in place of a second-level folder: the file lies in the first, or the second doesn't matter
 
 
-@dataclass(frozen=True)
-class _Usable:
-    """The files that are items, in the order of their keys, and what the listing says of them."""
+@dataclass
+class _Files:
+    """The usable images in the order of their keys, without an object each; empty unless they are kept."""
 
-    files: tuple[StoredObject, ...]
-    listing: Listing
+    keys: PackedText = field(default_factory=PackedText)
+    sizes: "array[int]" = field(default_factory=lambda: array("q"))
+
+    def add(self, item: StoredObject) -> None:
+        self.keys.append(item.key)
+        self.sizes.append(item.size)
 
 
-class FolderSource:
-    """A folder of class folders; the names of the first level are the classes, sorted."""
+class FolderFormat:
+    """A folder of class folders (see scan.Format); the names of the first level are the classes, sorted.
 
-    def __init__(self, config: SourceConfig, objects: Iterable[StoredObject] | None = None) -> None:
-        """`objects`: the root's files, where a caller has listed them already."""
-        self.config = config.model_copy(update={"format": "folder"})
-        self._objects = objects
+    Where the first level is exactly names of splits, with class folders in each, the second level is.
+    """
 
-    def __reduce__(self) -> tuple[type["FolderSource"], tuple[SourceConfig]]:
-        return FolderSource, (self.config,)
+    def __init__(self, place: Place, config: SourceConfig) -> None:
+        self.place = place
+        self.config = config
+        self._files: _Files | None = None
 
-    def listing(self) -> Listing:
-        """See Source. InputError for a root without class folders or a class without a usable image."""
-        return self._usable.listing
+    def __reduce__(self) -> tuple[type["FolderFormat"], tuple[Place, SourceConfig]]:
+        return FolderFormat, (self.place, self.config)
 
-    def names(self) -> tuple[str, ...]:
-        """Each item's path below the root."""
-        return tuple(file.key for file in self._usable.files)
-
-    def chunks(self) -> tuple[Chunk, ...]:
-        """See Source: up to 512 files or 64 MB each."""
-        chunks, keys, size, first = [], list[str](), 0, 0
-        for file in self._usable.files:
-            if keys and (len(keys) == _CHUNK_FILES or size + file.size > _CHUNK_BYTES):
-                chunks.append(Chunk(first, len(keys), tuple(keys)))
-                first, keys, size = first + len(keys), [], 0
-            keys.append(file.key)
-            size += file.size
-        if keys:
-            chunks.append(Chunk(first, len(keys), tuple(keys)))
-        return tuple(chunks)
-
-    def read(self, chunk: Chunk) -> Iterator[SourceItem]:
-        """See Source. ObjectNotFoundError for a file that went away since it was listed."""
-        store = self._store()
-        with ThreadPoolExecutor(max_workers=_READ_THREADS) as pool:
-            for offset, data in enumerate(pool.map(store.get, chunk.keys)):
-                yield SourceItem(chunk.first_index + offset, chunk.keys[offset], data)
-
-    def _store(self) -> ObjectStore:
-        return open_store(self.config.uri)
-
-    @cached_property
-    def _usable(self) -> _Usable:
-        store = self._store()
-        objects = store.list() if self._objects is None else self._objects
-        limits = ImageLimits.of(self.config)
-        files, bad = list[StoredObject](), list[BadImage]()
-        folders = Counter(_local_folders(store))  # usable images a class folder
-        for item in objects:
-            if is_hidden(item.key):
-                continue
+    def scan(self, *, keep: bool) -> Scan:
+        """See Format. InputError for a root without class folders or a class without a usable image."""
+        if self.config.split.by in ("column", "file"):
+            raise ConfigError(
+                f"source.split.by={self.config.split.by}: class folders ({self.place.uri}) have no such thing; "
+                "set it to folder, auto or none"
+            )
+        files, log, etag, limits = _Files(), RowLog(keep=keep), EtagDigest(), ImageLimits.of(self.config)
+        folders, bad = self._local_folders(), list[BadImage]()
+        for item in self.place.objects():
             if not _is_utf8(item.key):
                 bad.append(BadImage(name=ascii(item.key), reason="has a name that is not UTF-8; rename it"))
                 continue
-            folder, divider, below = item.key.partition("/")
-            if divider:
-                folders.setdefault(folder, 0)
-            if divider and not below:
+            folder = self._folder_of(item.key)
+            if "/" in item.key:
+                folders.add(folder)
+            if item.key.endswith("/"):
                 continue  # a marker object, which some S3 tools write for a folder
             if reason := _fault(item, limits):
                 bad.append(BadImage(name=item.key, reason=reason))
                 continue
-            folders[folder] += 1
-            files.append(item)
-        self._objects = None
-        return _Usable(tuple(files), self._listing(files, folders, bad))
+            log.add(*folder, f"{item.size} {item.key}")
+            etag.add(item)
+            if keep:
+                files.add(item)
+        self._files = files if keep else None
+        return self._scan_of(log, folders, bad, etag)
 
-    def _listing(self, files: list[StoredObject], folders: Counter[str], bad: list[BadImage]) -> Listing:
-        uri = self.config.uri
-        if not (folders or bad):
-            raise InputError(f"nothing lies at {uri}; check source.uri")
+    def chunks(self, keep_B: npt.NDArray[np.bool_]) -> Iterator[Chunk]:
+        """See Format: up to 512 files or 64 MB each."""
+        files = self._kept_files()
+        keys, total, first = list[str](), 0, 0
+        for row in map(int, np.flatnonzero(keep_B)):
+            size = files.sizes[row]
+            if keys and (len(keys) == _CHUNK_FILES or total + size > _CHUNK_BYTES):
+                yield Chunk(first, len(keys), tuple(keys))
+                first, keys, total = first + len(keys), [], 0
+            keys.append(files.keys[row])
+            total += size
+        if keys:
+            yield Chunk(first, len(keys), tuple(keys))
+
+    def read(self, chunk: Chunk) -> Iterator[ReadImage]:
+        """See Format. ObjectNotFoundError for a file that went away since it was listed."""
+        store = open_store(self.place.root)
+        with ThreadPoolExecutor(max_workers=_READ_THREADS) as pool:
+            for key, data in zip(chunk.keys, pool.map(store.get, chunk.keys), strict=True):
+                yield ReadImage(key, data)
+
+    def names(self, keep_B: npt.NDArray[np.bool_]) -> list[str]:
+        """See Format: each image's path below the root."""
+        keys = self._kept_files().keys
+        return [keys[row] for row in map(int, np.flatnonzero(keep_B))]
+
+    def _kept_files(self) -> _Files:
+        if self._files is None:
+            self.scan(keep=True)
+        assert self._files is not None  # noqa: S101  # the scan keeps them
+        return self._files
+
+    # ---- what the folders mean ------------------------------------------------------------------------
+
+    def _folder_of(self, key: str) -> tuple[str, str]:
+        """The first-level folder, and the one below it where the first may be a split."""
+        first, _, below = key.partition("/")
+        return first, below.partition("/")[0] if self._may_be_split(first) and "/" in below else _NONE
+
+    def _may_be_split(self, name: str) -> bool:
+        return self.config.split.by != "none" and is_split_word(name, self.config.split)
+
+    def _local_folders(self) -> set[tuple[str, str]]:
+        """The folders of a local root, which a listing of files shows only where they hold some."""
+        store = open_store(self.place.root)
+        if self.place.pattern or not isinstance(store, LocalStore):
+            return set()
+        found = set[tuple[str, str]]()
+        for first in _folders_in(Path(store.uri)):
+            below = _folders_in(Path(store.uri) / first) if self._may_be_split(first) else []
+            found |= {(first, second) for second in below} or {(first, _NONE)}
+        return found
+
+    def _scan_of(
+        self, log: RowLog, folders: set[tuple[str, str]], bad: list[BadImage], etag: EtagDigest
+    ) -> Scan:
+        """The classes, once it is known whether the first level is splits."""
         if not folders:
+            self._refuse_nothing(bad)
+        in_splits = self._has_splits(folders, [(first, str(second)) for first, second in log.pairs])
+        name_of = {pair: str(pair[1]) if in_splits else pair[0] for pair in log.pairs}
+        classes = {second if in_splits else first for first, second in folders} - {_NONE}
+        if empty := sorted(classes - set(name_of.values())):
+            self._refuse_empty(empty[0], in_splits, bad)
+        infos = classes_of_names(classes)
+        index_of = {info.name: index for index, info in enumerate(infos)}
+        split = self.config.split
+        pairs = [
+            ((split_of_word(pair[0], split) or "") if in_splits else "", index_of[name_of[pair]])
+            for pair in log.pairs
+        ]
+        return log.scan(infos, pairs, ranked=True, bad=bad, etag=etag.hexdigest())
+
+    def _has_splits(self, folders: set[tuple[str, str]], used: list[tuple[str, str]]) -> bool:
+        """Whether the first level is splits; InputError where that can't be told, or is asked for and not so."""
+        by, uri = self.config.split.by, self.place.uri
+        others = sorted(first for first, _ in folders if not self._may_be_split(first))
+        if by == "none" or (by == "auto" and others):
+            return False
+        if others:
             raise InputError(
-                f"{uri} has no class folders with images; expected {uri.rstrip('/')}/<class>/<image>.png"
-                f", but found {bad[0].name}, which {bad[0].reason}"
+                f"{uri}: folder {others[0]!r} is no split; name it in source.split.use, remove it, or set "
+                "source.split.by=none"
             )
-        if empty := sorted(name for name, images in folders.items() if not images):
-            why = next(
-                (f": {item.name} {item.reason}" for item in bad if item.name.startswith(empty[0] + "/")), ""
-            )
+        direct = sorted(first for first, second in used if second == _NONE)
+        if direct and (by == "folder" or len(direct) < len(used)):
             raise InputError(
-                f"class folder {self._store().uri_of(empty[0])} holds no usable image{why}; "
-                "add images or remove the folder"
+                f"{uri}: folder {direct[0]!r} is named as a split, and holds images beside class folders; move "
+                "them, or set source.split.by=none if it is a class"
             )
-        index_of = {name: index for index, name in enumerate(sorted(folders))}
-        classes = tuple(ClassInfo(label=index, name=name) for name, index in index_of.items())
-        labels_B = np.array([index_of[file.key.partition("/")[0]] for file in files], dtype=np.int32)
-        fingerprint = fingerprint_of(
-            ((file.key, file.size) for file in files), classes, labels_B.astype("<i4").tobytes()
+        return bool(used) and not direct
+
+    def _refuse_nothing(self, bad: list[BadImage]) -> NoReturn:
+        uri = self.place.uri
+        if not bad:
+            raise InputError(f"nothing lies at {uri}; check source.uri")
+        raise InputError(
+            f"{uri} has no class folders with images; expected {uri.rstrip('/')}/<class>/<image>.png"
+            f", but found {bad[0].name}, which {bad[0].reason}"
         )
-        return Listing(classes, labels_B, tuple(bad), fingerprint)
+
+    def _refuse_empty(self, name: str, in_splits: bool, bad: list[BadImage]) -> NoReturn:
+        level = 1 if in_splits else 0
+        inside = [item for item in bad if item.name.split("/")[level : level + 1] == [name]]
+        why = f": {inside[0].name} {inside[0].reason}" if inside else ""
+        folder = self.place.uri_of(f"*/{name}" if in_splits else name)
+        raise InputError(f"class folder {folder} holds no usable image{why}; add images or remove the folder")
 
 
-def is_hidden(key: str) -> bool:
-    """Whether any part of the path starts with a dot (.git, .DS_Store, …)."""
-    return any(part.startswith(".") for part in key.split("/"))
-
-
-def _local_folders(store: ObjectStore) -> dict[str, int]:
-    """The first-level folders of a local root, which a listing of files shows only where they hold some."""
-    if not isinstance(store, LocalStore) or not Path(store.uri).is_dir():
-        return {}
-    found = (entry for entry in Path(store.uri).iterdir() if entry.is_dir() and not is_hidden(entry.name))
-    return {entry.name: 0 for entry in found}
+def _folders_in(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    names = [entry.name for entry in folder.iterdir() if entry.is_dir()]
+    return [name for name in names if not is_hidden(name) and _is_utf8(name)]
 
 
 def _is_utf8(key: str) -> bool:
@@ -152,9 +214,10 @@ def _is_utf8(key: str) -> bool:
 
 def _fault(item: StoredObject, limits: ImageLimits) -> str:
     """Why a file cannot be an item, as far as its name and size tell; '' if it can."""
-    suffix = PurePosixPath(item.key).suffix
-    if suffix.lower() not in IMAGE_SUFFIXES:
-        return f"is no image by its suffix {suffix!r}" if suffix else "is no image by its name (no suffix)"
+    suffix = suffix_of(item.key)
+    if suffix not in IMAGE_SUFFIXES:
+        shown = item.key[-len(suffix) :] if suffix else ""
+        return f"is no image by its suffix {shown!r}" if suffix else "is no image by its name (no suffix)"
     if "/" not in item.key:
         return "lies in no class folder"
     try:

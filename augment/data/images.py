@@ -23,8 +23,9 @@ How a file becomes pixels, in this order (colour profiles are not applied):
 import io
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
@@ -54,6 +55,8 @@ __all__ = [
     "decode_image",
     "encode_image",
     "encode_images",
+    "fit_image",
+    "whole_image",
 ]
 
 ImageFormat = Literal["png", "webp"]
@@ -143,21 +146,43 @@ def decode_image(
     wrong with `data`: empty, truncated, damaged, too large, or not an image.
     """
     limits = limits or ImageLimits()
+    return fit_image(whole_image(data, config.background, limits), config, limits)
+
+
+def whole_image(data: bytes, background: int, limits: ImageLimits) -> Image.Image:
+    """The image at its own size, upright, 8 bits a channel and without alpha: mode L or RGB.
+
+    Raises as `decode_image`.
+    """
     limits.check_bytes(len(data))
     with _opened(data, limits) as encoded:
         limits.check_pixels(*encoded.size)
-        try:
+        with _named_damage(limits):
             encoded.load()
-            upright = _turned_upright(encoded)
-            flat = _without_alpha(_eight_bit(upright), config.background)
-            square = _fitted(flat.convert("L" if config.channels == 1 else "RGB"), config)
-        except BadImageError:
-            raise
-        except _BOMB_ERRORS as error:
-            raise _too_large(limits) from error
-        except _PILLOW_ERRORS as error:
-            raise BadImageError(_damage(error)) from error
+            flat = _without_alpha(_eight_bit(_turned_upright(encoded)), background)
+            return flat if flat.mode == "L" else flat.convert("RGB")
+
+
+def fit_image(
+    image: Image.Image, config: ImageConfig, limits: ImageLimits | None = None
+) -> npt.NDArray[np.uint8]:
+    """Pixels of a whole image, as `decode_image` gives them: uint8 [size, size, channels]."""
+    with _named_damage(limits or ImageLimits()):
+        square = _fitted(image.convert("L" if config.channels == 1 else "RGB"), config)
     return np.array(square, dtype=np.uint8).reshape(config.size, config.size, config.channels)
+
+
+@contextmanager
+def _named_damage(limits: ImageLimits) -> Iterator[None]:
+    """Whatever Pillow raises becomes a BadImageError."""
+    try:
+        yield
+    except BadImageError:
+        raise
+    except _BOMB_ERRORS as error:
+        raise _too_large(limits) from error
+    except _PILLOW_ERRORS as error:
+        raise BadImageError(_damage(error)) from error
 
 
 def _opened(data: bytes, limits: ImageLimits) -> ImageFile.ImageFile:

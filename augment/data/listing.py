@@ -1,20 +1,29 @@
-"""What every source promises: a listing without pixels, and picklable chunks to read images from.
+"""What a source promises: a census without images, a listing without pixels, and chunks to read images from.
 
 Owns the contract and the records that carry it. Knows no format.
+
+`open_source(config)` (sources.py) gives the rows to train on; `source.held_out()` gives the others, split by
+split, as sources of the same classes. So duplicates across splits, say, are found like this:
+
+    training = open_source(config)
+    for split, source in {"train": training, **training.held_out()}.items():
+        for chunk in source.chunks():
+            for item in source.read(chunk):
+                label = source.listing().labels_B[item.item_index]   # -1: held out and unlabelled
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from augment.data.config import SourceConfig
-from augment.types import BadImage, ClassInfo, canonical_json
+from augment.types import BadImage, ClassCounts, ClassInfo, canonical_json
 
-__all__ = ["Chunk", "Listing", "Source", "SourceItem", "fingerprint_of"]
+__all__ = ["Chunk", "Listing", "Source", "SourceCounts", "SourceItem", "fingerprint_of"]
 
 
 class SourceItem(NamedTuple):
@@ -23,16 +32,31 @@ class SourceItem(NamedTuple):
     item_index: int  # its position in the listing, 0 … len(listing.labels_B) - 1
     name: str
     data: bytes
+    fault: str = ""  # why there are no bytes (`does not exist`); such an item is a bad image
 
 
 @dataclass(frozen=True)
 class Listing:
     """What lies in a source, learned from names and labels alone."""
 
-    classes: tuple[ClassInfo, ...]  # ordered by label
-    labels_B: npt.NDArray[np.int32]  # class index (position in `classes`) of every item
+    classes: tuple[ClassInfo, ...]  # ordered by label; the same for every split
+    labels_B: npt.NDArray[np.int32]  # class index (position in `classes`) of every item; -1: see Source
     bad: tuple[BadImage, ...]  # what cannot be used; not among the items
-    fingerprint: str  # SHA-256 over names, sizes and labels; the same on S3 and locally
+    fingerprint: str  # SHA-256 over names, sizes and labels of all splits; the same on S3 and locally
+
+
+@dataclass(frozen=True)
+class SourceCounts:
+    """What a census needs, in memory that doesn't grow with the number of images."""
+
+    counts: ClassCounts  # of the rows to train on
+    bad: tuple[BadImage, ...]
+    fingerprint: str
+    held_out: Mapping[str, ClassCounts] = field(
+        default_factory=dict
+    )  # by split: never trained on or balanced
+    dropped: Mapping[str, int] = field(default_factory=dict)  # images by the class that source.labels drops
+    etags: Mapping[str, str] = field(default_factory=dict)  # by URI: changes when a file is written anew
 
 
 @dataclass(frozen=True)
@@ -41,9 +65,12 @@ class Chunk:
 
     first_index: int
     count: int
-    keys: tuple[str, ...]  # a folder's files, one an item; or the one Parquet file
+    keys: tuple[str, ...]  # an item's file each, or its name within the one file that `container` names
+    part: int = 0  # which of the source's URIs
+    container: str = ""  # the Parquet file or tar
     row_group: int | None = None  # of the Parquet file
     skipped_rows: tuple[int, ...] = ()  # rows of the row group that are not items
+    spans: tuple[tuple[int, int], ...] = ()  # of the tar: each item's first byte, and how many
 
 
 class Source(Protocol):
@@ -51,7 +78,10 @@ class Source(Protocol):
 
     @property
     def config(self) -> SourceConfig:
-        """Where and how; `format` is resolved, never `auto`."""
+        """Where and how; `format` is resolved, never `auto`, where all URIs have one."""
+
+    def counts(self) -> SourceCounts:
+        """Images a class, streamed: no label is kept. InputError if nothing is usable."""
 
     def listing(self) -> Listing:
         """Classes, labels and what is bad; kept after the first call. InputError if nothing is usable."""
@@ -64,6 +94,13 @@ class Source(Protocol):
 
     def names(self) -> Sequence[str]:
         """A human's name for every item, read when asked for."""
+
+    def held_out(self) -> Mapping[str, "Source"]:
+        """Rows that are never trained on nor balanced, by split (`test`, `validation`); {} where no split is.
+
+        Their classes are this source's. A row without a label is an item with the label -1, as public test
+        sets have it; every other item, and every item to train on, has one.
+        """
 
 
 def fingerprint_of(files: Iterable[tuple[str, int]], classes: Sequence[ClassInfo], labels_B: bytes) -> str:

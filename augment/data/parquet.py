@@ -1,14 +1,17 @@
-"""Images in Parquet: one file, or every *.parquet file of a folder, with a label column.
+"""Images in Parquet: one file, or every *.parquet file of a folder or glob, with a label column.
 
-Owns which files and row groups are read, and when. The listing reads footers and the label column alone;
-not one image byte is fetched for it. What the columns mean is parquet_columns' subject.
+Owns which files and row groups are read, and when. A scan reads footers and the columns of labels and splits
+alone; not one image byte is fetched for it. What columns mean is parquet_columns' subject, how labels are
+counted parquet_labels'.
 """
 
-from collections.abc import Iterable, Iterator
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -16,208 +19,271 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from augment.data.config import SourceConfig
-from augment.data.demo import DEMO_SCHEME, demo_path
-from augment.data.listing import Chunk, Listing, SourceItem, fingerprint_of
+from augment.data.listing import Chunk
 from augment.data.parquet_columns import (
     Columns,
-    EncodedLabels,
     SchemaError,
     bytes_and_paths,
-    class_indices,
     classes_of,
     columns_of,
-    encoded_labels,
     fault_of_label,
+    is_label,
 )
+from augment.data.parquet_labels import GroupLabels, Pair, read_group
+from augment.data.places import EtagDigest, Place
+from augment.data.scan import UNLABELLED, Label, ReadImage, Scan
+from augment.data.splits import split_of_word, splits_of_files, unknown_split
 from augment.errors import InputError
-from augment.objects import ObjectNotFoundError, StoredObject, filesystem_errors, filesystem_for, open_store
-from augment.types import BadImage
+from augment.objects import ObjectNotFoundError, StoredObject, filesystem_errors, filesystem_for
+from augment.types import BadImage, canonical_json
 
-__all__ = ["PARQUET_SUFFIX", "ParquetSource"]
+__all__ = ["PARQUET_SUFFIX", "ParquetFormat"]
 
 PARQUET_SUFFIX = ".parquet"
 _READ_ROWS = 64  # images in memory at once, whatever the row group's size
+_SCAN_THREADS = max(1, min(8, os.cpu_count() or 1))  # decoding a column is a CPU's work
 
 
 @dataclass(frozen=True)
-class _Location:
-    """Where the files lie: the URI that keys are relative to, and the one file's key if it is one file."""
+class _File:
+    """A file that can be read: its footer, and the labels of its row groups."""
 
-    root: str
-    single_file: str | None
-
-
-@dataclass(frozen=True)
-class _ScannedFile:
-    """A file's footer and label column."""
-
-    file: StoredObject
+    key: str
+    size: int
     columns: Columns
-    group_rows: tuple[int, ...]  # rows of each row group
-    labels: EncodedLabels
+    split: str | None  # by the file's name
+    group_rows: tuple[int, ...]
+    groups: tuple[GroupLabels, ...]
+
+    def split_of(self, value: str | None, config: SourceConfig) -> str:
+        """The split of rows with this value in the split column; '' where rows have none."""
+        if self.columns.split is None:
+            return self.split or ""
+        word = self.columns.split_word(value)
+        split = split_of_word(word, config.split)
+        if split is None:
+            raise unknown_split(word, self.key, config.split)
+        return split
 
 
-@dataclass(frozen=True)
-class _Scan:
-    """All files together: what the listing, the chunks and the names are made from."""
+class ParquetFormat:
+    """Rows of Parquet files (see scan.Format), in the order of their keys."""
 
-    files: tuple[_ScannedFile, ...]
-    labels_by_file: tuple[npt.NDArray[np.int32], ...]  # class index a row, -1 for a row that is no item
-    listing: Listing
+    def __init__(self, place: Place, config: SourceConfig) -> None:
+        self.place = place
+        self.config = config
+        self._files: list[_File] | None = None
 
+    def __reduce__(self) -> tuple[type["ParquetFormat"], tuple[Place, SourceConfig]]:
+        return ParquetFormat, (self.place, self.config)
 
-class ParquetSource:
-    """Rows of Parquet files, in the order of their keys."""
+    def scan(self, *, keep: bool) -> Scan:
+        """See Format. InputError for a missing column, schemas that differ, or files that can't be read."""
+        files, bad, etag = self._scanned_files(keep=keep)
+        self._files = files if keep else None
+        names = files[0].columns.class_names
+        values = {label for file in files for group in file.groups for _, label in group.counts}
+        classes, index_of = classes_of(names, [value for value in values if value is not None])
+        pairs, counts = self._pairs(files, index_of)
+        for file in files:
+            bad += self._unlabelled(file, names)
+        digest = hashlib.sha256()
+        for file in files:
+            digest.update(
+                canonical_json([file.key, file.size, [group.digest.hex() for group in file.groups]])
+            )
+        digest.update(canonical_json([[info.label, info.name] for info in classes]))
+        texts = any(isinstance(value, str) for value in values)
+        return Scan(
+            classes=classes,
+            ranked=texts,
+            split_P=tuple(split for split, _ in counts),
+            class_P=np.array([index for _, index in counts], dtype=np.int32),
+            count_P=np.array(list(counts.values()), dtype=np.int64),
+            bad=tuple(bad),
+            fingerprint=digest.hexdigest(),
+            etag=etag.hexdigest(),
+            pair_B=_pair_of_rows(files, pairs) if keep else None,
+        )
 
-    def __init__(self, config: SourceConfig, objects: Iterable[StoredObject] | None = None) -> None:
-        """`objects`: the root's files, where a caller has listed them already."""
-        self.config = config.model_copy(update={"format": "parquet"})
-        self._objects = objects
-
-    def __reduce__(self) -> tuple[type["ParquetSource"], tuple[SourceConfig]]:
-        return ParquetSource, (self.config,)
-
-    def listing(self) -> Listing:
-        """See Source. InputError for a missing column, schemas that differ, or no usable row."""
-        return self._scan.listing
-
-    def names(self) -> list[str]:
-        """Each item's `image.path` where the file has one, else `file.parquet#row`."""
-        return list(chain.from_iterable(map(self._names_in, self._scan.files, self._scan.labels_by_file)))
-
-    def chunks(self) -> tuple[Chunk, ...]:
-        """See Source: a row group each. A large one is still read in small batches."""
-        chunks, first = [], 0
-        for scanned, labels_B in zip(self._scan.files, self._scan.labels_by_file, strict=True):
-            groups = np.split(labels_B, np.cumsum(scanned.group_rows)[:-1]) if scanned.group_rows else []
-            for group, group_labels_B in enumerate(groups):
-                skipped = tuple(int(row) for row in np.flatnonzero(group_labels_B < 0))
-                count = len(group_labels_B) - len(skipped)
+    def chunks(self, keep_B: npt.NDArray[np.bool_]) -> Iterator[Chunk]:
+        """See Format: a row group each. A large one is still read in small batches."""
+        first, start = 0, 0
+        for file in self._kept_files():
+            for group, rows in enumerate(file.group_rows):
+                group_B = keep_B[start : start + rows]
+                start += rows
+                count = int(np.count_nonzero(group_B))
                 if count:
-                    chunks.append(Chunk(first, count, (scanned.file.key,), group, skipped))
+                    skipped = tuple(np.flatnonzero(~group_B).tolist())
+                    yield Chunk(first, count, (file.key,), row_group=group, skipped_rows=skipped)
                 first += count
-        return tuple(chunks)
 
-    def read(self, chunk: Chunk) -> Iterator[SourceItem]:
-        """See Source. InputError naming the file if it is damaged or went away since it was listed."""
+    def read(self, chunk: Chunk) -> Iterator[ReadImage]:
+        """See Format. InputError naming the file if it is damaged or went away since it was listed."""
         (key,), group = chunk.keys, chunk.row_group or 0
-        skipped, index, row = frozenset(chunk.skipped_rows), chunk.first_index, 0
+        skipped, row = frozenset(chunk.skipped_rows), 0
         with self._opened(key) as file:
             first_row = sum(file.metadata.row_group(before).num_rows for before in range(group))
             columns = [self.config.image_column]
             for batch in file.iter_batches(batch_size=_READ_ROWS, row_groups=[group], columns=columns):
                 for data, path in zip(*bytes_and_paths(batch.column(0)), strict=True):
                     if row not in skipped:
-                        yield SourceItem(index, path or _row_name(key, first_row + row), data or b"")
-                        index += 1
+                        yield ReadImage(path or _row_name(key, first_row + row), data or b"")
                     row += 1
 
-    # ---- where the files lie --------------------------------------------------------------------------
+    def names(self, keep_B: npt.NDArray[np.bool_]) -> list[str]:
+        """See Format: each image's `path` where the file has one, else `file.parquet#row`."""
+        names, start = list[str](), 0
+        for file in self._kept_files():
+            rows = sum(file.group_rows)
+            names += self._names_in(file, keep_B[start : start + rows])
+            start += rows
+        return names
 
-    @cached_property
-    def _location(self) -> _Location:
-        uri = self.config.uri
-        if uri.startswith(DEMO_SCHEME):
-            uri = str(demo_path(uri))
-        uri = uri.rstrip("/")
-        if uri.lower().endswith(PARQUET_SUFFIX):
-            parent, slash, name = uri.rpartition("/")
-            parent = parent or slash or "."
-            if any(item.key == name for item in open_store(parent).list(name)):
-                return _Location(parent, name)
-        return _Location(uri, None)  # maybe a folder whose name ends in .parquet, as Spark writes it
+    # ---- files ----------------------------------------------------------------------------------------
 
-    def _files(self) -> list[StoredObject]:
-        root, single = self._location.root, self._location.single_file
-        if single is not None:
-            return [item for item in open_store(root).list(single) if item.key == single]
-        listed = open_store(root).list() if self._objects is None else self._objects
-        self._objects = None
-        files = [item for item in listed if _is_data_file(item.key)]
-        if not files:
-            raise InputError(f"no {PARQUET_SUFFIX} file lies at {self.config.uri}; check source.uri")
-        return files
+    def _kept_files(self) -> list[_File]:
+        if self._files is None:
+            self.scan(keep=True)
+        assert self._files is not None  # noqa: S101  # the scan keeps them
+        return self._files
 
     @contextmanager
-    def _opened(self, key: str) -> Iterator[pq.ParquetFile]:
-        filesystem, root = filesystem_for(self._location.root)
+    def _opened(self, key: str, columns: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+        """The file; `columns` of text are read as dictionaries."""
+        filesystem, root = filesystem_for(self.place.root)
         with (
-            filesystem_errors(self._uri_of(key)),
-            pq.ParquetFile(f"{root}/{key}", filesystem=filesystem) as file,
+            filesystem_errors(self.place.uri_of(key)),
+            pq.ParquetFile(f"{root}/{key}", filesystem=filesystem, read_dictionary=list(columns)) as file,
         ):
             yield file
 
-    def _uri_of(self, key: str) -> str:
-        return open_store(self._location.root).uri_of(key)
-
-    # ---- what lies in them ----------------------------------------------------------------------------
-
-    @cached_property
-    def _scan(self) -> _Scan:
-        files, bad = self._scanned_files()
-        names = files[0].columns.class_names
-        classes, index_of = classes_of(names, [scanned.labels for scanned in files])
-        by_file = tuple(class_indices(scanned.labels, index_of) for scanned in files)
-        for scanned, labels_B in zip(files, by_file, strict=True):
-            for row in map(int, np.flatnonzero(labels_B < 0)):
-                reason = fault_of_label(scanned.labels, row, names)
-                bad.append(BadImage(name=_row_name(scanned.file.key, row), reason=reason))
-        rows_B = np.concatenate(by_file)
-        labels_B = rows_B[rows_B >= 0]
-        if not len(labels_B):
-            why = f": {bad[0].name} {bad[0].reason}" if bad else " (no rows)"
-            raise InputError(f"{self.config.uri} holds no labelled image{why}")
-        sizes = ((scanned.file.key, scanned.file.size) for scanned in files)
-        fingerprint = fingerprint_of(sizes, classes, rows_B.astype("<i4").tobytes())
-        return _Scan(tuple(files), by_file, Listing(classes, labels_B, tuple(bad), fingerprint))
-
-    def _scanned_files(self) -> tuple[list[_ScannedFile], list[BadImage]]:
+    def _scanned_files(self, *, keep: bool) -> tuple[list[_File], list[BadImage], EtagDigest]:
         """The files that can be read, with one schema, and those that cannot."""
-        files, bad = list[_ScannedFile](), list[BadImage]()
-        for file in self._files():
-            scanned = self._scanned(file)
-            if isinstance(scanned, BadImage):
-                bad.append(scanned)
-                continue
-            files.append(scanned)
-            if difference := scanned.columns.difference(files[0].columns):
-                raise SchemaError(
-                    f"{self._uri_of(file.key)} differs from {files[0].file.key} in {difference}; "
-                    "the files of one source must have one schema"
-                )
+        files, bad, etag = list[_File](), list[BadImage](), EtagDigest()
+        objects = [item for item in self.place.objects() if _is_data_file(item.key)]
+        if not objects:
+            raise InputError(f"no {PARQUET_SUFFIX} file lies at {self.place.uri}; check source.uri")
+        split_of = self._splits_by_name([item.key for item in objects])
+        with ThreadPoolExecutor(_SCAN_THREADS) as pool:
+            for item in objects:
+                etag.add(item)
+                scanned = self._scanned(item, split_of.get(item.key), pool, keep=keep)
+                if isinstance(scanned, BadImage):
+                    bad.append(scanned)
+                    continue
+                files.append(scanned)
+                if difference := scanned.columns.difference(files[0].columns):
+                    raise SchemaError(
+                        f"{self.place.uri_of(item.key)} differs from {files[0].key} in {difference}; "
+                        "the files of one source must have one schema"
+                    )
         if not files:
-            raise InputError(f"nothing at {self.config.uri} can be read: {bad[0].name} {bad[0].reason}")
-        return files, bad
+            raise InputError(f"nothing at {self.place.uri} can be read: {bad[0].name} {bad[0].reason}")
+        return files, bad, etag
 
-    def _scanned(self, file: StoredObject) -> _ScannedFile | BadImage:
+    def _splits_by_name(self, keys: Sequence[str]) -> dict[str, str]:
+        by = self.config.split.by
+        if by not in ("auto", "file", "folder") or self.place.is_demo:
+            return {}
+        return splits_of_files(keys, self.config.split, self.place.uri)
+
+    def _scanned(
+        self, item: StoredObject, split: str | None, pool: ThreadPoolExecutor, *, keep: bool
+    ) -> _File | BadImage:
         """A file's footer and labels, or why none of its rows can be used."""
-        where = self._uri_of(file.key)
+        where = self.place.uri_of(item.key)
         try:
-            with self._opened(file.key) as parquet:
+            with self._opened(item.key) as parquet:
                 columns = columns_of(parquet.schema_arrow, self.config, where)
-                groups = range(parquet.metadata.num_row_groups)
-                group_rows = tuple(parquet.metadata.row_group(group).num_rows for group in groups)
-                labels = encoded_labels(parquet.read(columns=[self.config.label_column]).column(0), where)
+                group_rows = tuple(
+                    parquet.metadata.row_group(group).num_rows
+                    for group in range(parquet.metadata.num_row_groups)
+                )
+            workers = min(_SCAN_THREADS, len(group_rows))
+            shares = [range(first, len(group_rows), workers) for first in range(workers)]
+            read = list(
+                pool.map(lambda share: self._read_groups(item.key, share, columns, split, keep=keep), shares)
+            )
         except (SchemaError, ObjectNotFoundError):
             raise
         except InputError:
-            return BadImage(name=file.key, reason="is truncated or not Parquet: none of its rows can be read")
-        return _ScannedFile(file, columns, group_rows, labels)
+            return BadImage(name=item.key, reason="is truncated or not Parquet: none of its rows can be read")
+        by_group = {group: labels for each in read for group, labels in each.items()}
+        groups = tuple(by_group[group] for group in range(len(group_rows)))
+        return _File(item.key, item.size, columns, split, group_rows, groups)
 
-    def _names_in(self, scanned: _ScannedFile, labels_B: npt.NDArray[np.int32]) -> list[str]:
-        """Names of one file's items; reads the `path` leaf alone."""
-        paths: list[str | None] = [None] * len(labels_B)
-        if scanned.columns.has_paths:
-            with self._opened(scanned.file.key) as file:
-                leaf = file.read(columns=[f"{self.config.image_column}.path"]).column(0)
+    def _read_groups(
+        self, key: str, groups: Sequence[int], columns: Columns, split: str | None, *, keep: bool
+    ) -> dict[int, GroupLabels]:
+        """Some row groups of a file, by one thread through a handle of its own."""
+        config = self.config.split
+
+        def is_fault(word: str | None, label: Label | None) -> bool:
+            found = split_of_word(columns.split_word(word), config) if columns.split else split
+            return (found is None or found in config.use) and not is_label(label, columns.class_names)
+
+        where = self.place.uri_of(key)
+        texts = [columns.label, *([columns.split] if columns.split else [])]
+        with self._opened(key, texts) as parquet:
+            return {
+                group: read_group(parquet, group, columns, keep=keep, is_fault=is_fault, where=where)
+                for group in groups
+            }
+
+    # ---- rows -----------------------------------------------------------------------------------------
+
+    def _pairs(
+        self, files: Sequence[_File], index_of: dict[Label, int]
+    ) -> tuple[list[dict[Pair, int]], Counter[tuple[str, int]]]:
+        """All (split, class) pairs with their rows; and, a file each, at which of them its own pairs are."""
+        counts, positions = Counter[tuple[str, int]](), list[dict[Pair, int]]()
+        place_of = dict[tuple[str, int], int]()
+        for file in files:
+            mapped = dict[Pair, int]()
+            for group in file.groups:
+                for (word, label), rows in group.counts.items():
+                    index = UNLABELLED if label is None else index_of.get(label, UNLABELLED)
+                    pair = (file.split_of(word, self.config), index)
+                    counts[pair] += rows
+                    mapped[word, label] = place_of.setdefault(pair, len(place_of))
+            positions.append(mapped)
+        return positions, counts
+
+    def _unlabelled(self, file: _File, names: Sequence[str] | None) -> Iterator[BadImage]:
+        first_row = 0
+        for rows, group in zip(file.group_rows, file.groups, strict=True):
+            for row, label in group.faults:
+                reason = fault_of_label(label, names)
+                yield BadImage(name=_row_name(file.key, first_row + row), reason=reason)
+            first_row += rows
+
+    def _names_in(self, file: _File, keep_B: npt.NDArray[np.bool_]) -> list[str]:
+        """Names of one file's rows; reads the `path` leaf alone."""
+        paths: list[str | None] = [None] * len(keep_B)
+        if file.columns.has_paths:
+            with self._opened(file.key) as parquet:
+                leaf = parquet.read(columns=[f"{self.config.image_column}.path"]).column(0)
                 paths = pc.struct_field(leaf, "path").to_pylist()
-        rows = map(int, np.flatnonzero(labels_B >= 0))
-        return [paths[row] or _row_name(scanned.file.key, row) for row in rows]
+        return [paths[row] or _row_name(file.key, row) for row in np.flatnonzero(keep_B).tolist()]
+
+
+def _pair_of_rows(files: Sequence[_File], positions: Sequence[dict[Pair, int]]) -> npt.NDArray[np.int32]:
+    """Each row's pair, over all files."""
+    parts = [np.empty(0, dtype=np.int32)]
+    for file, mapped in zip(files, positions, strict=True):
+        for group in file.groups:
+            assert group.pair_B is not None  # noqa: S101  # it was read to be kept
+            # A pair that no row has, as one value of a batch may be, needs no position.
+            of_code = np.array([mapped.get(pair, -1) for pair in group.pairs], dtype=np.int32)
+            parts.append(of_code[group.pair_B])
+    return np.concatenate(parts)
 
 
 def _is_data_file(key: str) -> bool:
-    """A Parquet file that is not hidden; Hadoop's tools hide what starts with an underscore too."""
-    hidden = any(part.startswith((".", "_")) for part in key.split("/"))
+    """A Parquet file; Hadoop's tools hide what starts with an underscore."""
+    hidden = any(part.startswith("_") for part in key.split("/"))
     return key.lower().endswith(PARQUET_SUFFIX) and not hidden
 
 

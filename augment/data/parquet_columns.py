@@ -1,4 +1,4 @@
-"""What a Parquet file's image and label columns mean: their types, their class names, their labels' classes.
+"""What a Parquet file's columns mean: their types, their class names, their labels' classes.
 
 Owns the rules alone; pure functions over schemas and columns. Opens no file.
 """
@@ -6,33 +6,27 @@ Owns the rules alone; pure functions over schemas and columns. Opens no file.
 import difflib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from augment.data.config import SourceConfig
+from augment.data.scan import Label, classes_of_values
 from augment.errors import InputError
 from augment.types import ClassInfo
 
 __all__ = [
     "Columns",
-    "EncodedLabels",
-    "Label",
     "SchemaError",
     "bytes_and_paths",
-    "class_indices",
     "classes_of",
     "columns_of",
-    "encoded_labels",
     "fault_of_label",
+    "is_label",
 ]
-
-Label = int | str
 
 
 class SchemaError(InputError):
@@ -41,16 +35,27 @@ class SchemaError(InputError):
 
 @dataclass(frozen=True)
 class Columns:
-    """What a file's schema says of the two columns; every file of a source must say the same."""
+    """What a file's schema says of its columns; every file of a source must say the same."""
 
+    image: str
+    label: str
+    split: str | None  # the column of splits, where there is one to be read
     image_type: pa.DataType
-    label_type: pa.DataType
+    label_type: pa.DataType  # of the values, dictionary-encoded or not
     class_names: tuple[str, ...] | None  # of a Hugging Face ClassLabel
+    split_names: tuple[str, ...] | None  # likewise
 
     @property
     def has_paths(self) -> bool:
         """Whether images carry a name of their own."""
         return _has_paths(self.image_type)
+
+    def split_word(self, value: str | None) -> str | None:
+        """The word that a value of the split column stands for: its ClassLabel name, or itself."""
+        if self.split_names is None or value is None:
+            return value
+        number = int(value)
+        return self.split_names[number] if 0 <= number < len(self.split_names) else value
 
     def difference(self, other: "Columns") -> str:
         """What sets this apart from `other`, for a message; '' if nothing does."""
@@ -58,25 +63,18 @@ class Columns:
             ("image column", self.image_type, other.image_type),
             ("label column", self.label_type, other.label_type),
             ("class names", self.class_names, other.class_names),
+            ("split column", self.split, other.split),
         ):
             if here != there:
                 return f"its {what}: {here} here, {there} there"
         return ""
 
 
-@dataclass(frozen=True)
-class EncodedLabels:
-    """A label column as its distinct values and, per row, the position among them (-1 for null)."""
-
-    values: tuple[Label, ...]
-    codes_B: npt.NDArray[np.int64]
-
-
 # ---- schema -------------------------------------------------------------------------------------------
 
 
 def columns_of(schema: pa.Schema, config: SourceConfig, where: str) -> Columns:
-    """The two columns that `config` names; SchemaError naming the file, the column and what there is."""
+    """The columns that `config` names; SchemaError naming the file, the column and what there is."""
     image_type = _column_type(schema, config.image_column, "image_column", where)
     label_type = _column_type(schema, config.label_column, "label_column", where)
     if not _is_image_type(image_type):
@@ -91,11 +89,31 @@ def columns_of(schema: pa.Schema, config: SourceConfig, where: str) -> Columns:
             "of integers or strings"
         )
     names = _class_names(schema, config.label_column, where) if pa.types.is_integer(value_type) else None
-    return Columns(image_type, label_type, names)
+    split = _split_column(schema, config, where)
+    split_names = _class_names(schema, split, where) if split else None
+    return Columns(
+        config.image_column, config.label_column, split, image_type, value_type, names, split_names
+    )
+
+
+def _split_column(schema: pa.Schema, config: SourceConfig, where: str) -> str | None:
+    """The column of splits, if rows have one and it is to be looked at."""
+    name, by = config.split.column, config.split.by
+    if by != "column" and (by != "auto" or name not in schema.names):
+        return None
+    kind = _value_type(_column_type(schema, name, "split.column", where))
+    if _is_text(kind) or (pa.types.is_integer(kind) and _class_names(schema, name, where)):
+        return name
+    raise SchemaError(
+        f"{where}: column {name!r} is {kind}; source.split.column must name one of text, or set "
+        "source.split.by to file or none"
+    )
 
 
 def _column_type(schema: pa.Schema, column: str, field: str, where: str) -> pa.DataType:
-    if column in schema.names:
+    if (times := schema.names.count(column)) > 1:
+        raise SchemaError(f"{where} has {times} columns called {column!r}; rename or remove all but one")
+    if times:
         kind: pa.DataType = schema.field(column).type
         return kind
     nearest = difflib.get_close_matches(column, schema.names, n=1)
@@ -112,7 +130,7 @@ def _value_type(kind: Any) -> Any:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
@@ -158,55 +176,32 @@ def bytes_and_paths(column: Any) -> tuple[list[bytes | None], list[str | None]]:
     return data, paths
 
 
-def encoded_labels(column: Any, where: str) -> EncodedLabels:
-    """A label column (chunked array) with its distinct values listed once."""
-    integer = pa.types.is_integer(_value_type(column.type))
-    try:
-        plain = column.cast(pa.int64() if integer else pa.large_string())
-    except pa.ArrowInvalid as error:
-        raise SchemaError(f"{where}: a label does not fit into 64 bits ({error})") from error
-    encoded = plain.dictionary_encode().unify_dictionaries()
-    if not encoded.num_chunks:
-        return EncodedLabels((), np.empty(0, dtype=np.int64))
-    codes = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in encoded.chunks]
-    values = tuple(encoded.chunk(0).dictionary.to_pylist())
-    return EncodedLabels(values, np.concatenate(codes).astype(np.int64))
-
-
 def classes_of(
-    names: Sequence[str] | None, columns: Sequence[EncodedLabels]
+    names: Sequence[str] | None, values: Iterable[Label]
 ) -> tuple[tuple[ClassInfo, ...], dict[Label, int]]:
     """The classes, ordered by label, and the class index of every label value that names one.
 
-    With `names` (a ClassLabel) label i is names[i], present or not. Plain integers are their own labels;
-    strings are labelled by their rank in code-point order. Raises InputError for two classes of one name.
+    With `names` (a ClassLabel) label i is names[i], present or not; else see classes_of_values. Raises
+    InputError for two classes of one name.
     """
-    if names is not None:
-        if repeated := [name for name, times in Counter(names).items() if times > 1]:
-            raise InputError(f"the ClassLabel metadata names two classes {repeated[0]!r}; rename one of them")
-        classes = tuple(ClassInfo(label=label, name=name) for label, name in enumerate(names))
-        return classes, {info.label: info.label for info in classes}
-    found = {value for labels in columns for value in labels.values if value != ""}
-    texts = sorted(value for value in found if isinstance(value, str))
-    numbers = sorted(value for value in found if isinstance(value, int))
-    classes = tuple(
-        [ClassInfo(label=number, name=str(number)) for number in numbers]
-        or [ClassInfo(label=rank, name=text) for rank, text in enumerate(texts)]
-    )
-    values: list[Label] = [*numbers, *texts]
-    return classes, {value: index for index, value in enumerate(values)}
+    if names is None:
+        return classes_of_values(value for value in values if is_label(value, None))
+    if repeated := [name for name, times in Counter(names).items() if times > 1]:
+        raise InputError(f"the ClassLabel metadata names two classes {repeated[0]!r}; rename one of them")
+    classes = tuple(ClassInfo(label=label, name=name) for label, name in enumerate(names))
+    return classes, {info.label: info.label for info in classes}
 
 
-def class_indices(labels: EncodedLabels, index_of: dict[Label, int]) -> npt.NDArray[np.int32]:
-    """Each row's class index, -1 where the label is null or names no class."""
-    of_code = np.array([*(index_of.get(value, -1) for value in labels.values), -1], dtype=np.int32)
-    return of_code[labels.codes_B]  # code -1 picks the last entry
+def is_label(value: Label | None, names: Sequence[str] | None) -> bool:
+    """Whether a row with this value has a class."""
+    if value is None or value == "":
+        return False
+    return names is None or (isinstance(value, int) and 0 <= value < len(names))
 
 
-def fault_of_label(labels: EncodedLabels, row: int, names: Sequence[str] | None) -> str:
+def fault_of_label(value: Label | None, names: Sequence[str] | None) -> str:
     """Why a row without a class has none, in a user's words."""
-    code = int(labels.codes_B[row])
-    if code < 0:
+    if value is None:
         return "has no label (null)"
     allowed = f"outside 0…{len(names) - 1}" if names is not None else "which names no class"
-    return f"has the label {labels.values[code]!r}, {allowed}"
+    return f"has the label {value!r}, {allowed}"

@@ -1,48 +1,93 @@
 """From a source's config to the source: the formats there are, and how `auto` tells them apart.
 
-Owns that choice alone. To add a format, write its class (see listing.Source) and one entry of
-`SOURCE_FORMATS`.
+Owns that choice alone. To add a format, write its class (see scan.Format) and one entry of `SOURCE_FORMATS`.
 """
 
-from collections.abc import Callable, Iterable
-from pathlib import PurePosixPath
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from augment.data.config import SourceConfig
-from augment.data.demo import DEMO_SCHEME
-from augment.data.folder import FolderSource, is_hidden
+from augment.data.folder import FolderFormat
 from augment.data.images import IMAGE_SUFFIXES
-from augment.data.listing import Chunk, Listing, Source, SourceItem
-from augment.data.parquet import PARQUET_SUFFIX, ParquetSource
+from augment.data.listing import Chunk, Listing, Source, SourceCounts, SourceItem
+from augment.data.manifest import MANIFEST_SUFFIXES, ManifestFormat
+from augment.data.parquet import PARQUET_SUFFIX, ParquetFormat
+from augment.data.places import Place, place_of, suffix_of
+from augment.data.scan import Format
+from augment.data.selection import SelectedSource
+from augment.data.webdataset import TAR_SUFFIX, WebDatasetFormat
 from augment.errors import ConfigError, InputError
-from augment.objects import StoredObject, open_store
 
-__all__ = ["SOURCE_FORMATS", "Chunk", "Listing", "Source", "SourceItem", "open_source"]
+__all__ = [
+    "SOURCE_FORMATS",
+    "Chunk",
+    "Listing",
+    "Source",
+    "SourceCounts",
+    "SourceItem",
+    "open_held_out",
+    "open_source",
+]
 
-SOURCE_FORMATS: dict[str, Callable[[SourceConfig, Iterable[StoredObject] | None], Source]] = {
-    "folder": FolderSource,
-    "parquet": ParquetSource,
+SOURCE_FORMATS: dict[str, Callable[[Place, SourceConfig], Format]] = {
+    "folder": FolderFormat,
+    "parquet": ParquetFormat,
+    "webdataset": WebDatasetFormat,
+    "csv": partial(ManifestFormat, kind="csv"),
+    "jsonl": partial(ManifestFormat, kind="jsonl"),
 }
-"""Format name → source; the second argument is a listing that was made already, if any."""
+"""Format name → what reads it at one place."""
+
+_OF_SUFFIX = {
+    PARQUET_SUFFIX: "parquet",
+    TAR_SUFFIX: "webdataset",
+    **dict.fromkeys(IMAGE_SUFFIXES, "folder"),
+}
+_SAID = {"parquet": "Parquet files", "webdataset": "tar files", "folder": "images"}
 
 
 def open_source(config: SourceConfig) -> Source:
-    """The source that `config` names; `format: auto` is resolved from the names that lie there.
+    """The rows to learn from, of all URIs that `config` names; `format: auto` is resolved by what lies there.
 
-    Raises InputError if nothing lies at the URI, ConfigError if `auto` cannot tell.
+    Raises InputError if nothing lies at a URI, ConfigError if `auto` cannot tell.
     """
-    if config.format != "auto":
-        return SOURCE_FORMATS[config.format](config, None)
-    if config.uri.startswith(DEMO_SCHEME) or config.uri.rstrip("/").lower().endswith(PARQUET_SUFFIX):
-        return ParquetSource(config)
-    objects = [item for item in open_store(config.uri).list() if not is_hidden(item.key)]
-    return SOURCE_FORMATS[_format_of(config.uri, objects)](config, objects)
+    places = [place_of(uri) for uri in config.uris]
+    names = [_format_of(place) if config.format == "auto" else config.format for place in places]
+    if len(set(names)) == 1:
+        config = config.model_copy(update={"format": names[0]})
+    formats = (SOURCE_FORMATS[name](place, config) for name, place in zip(names, places, strict=True))
+    return SelectedSource(config, tuple(formats))
 
 
-def _format_of(uri: str, objects: Iterable[StoredObject]) -> str:
-    suffixes = {PurePosixPath(item.key).suffix.lower() for item in objects}
-    has_parquet, has_images = PARQUET_SUFFIX in suffixes, bool(suffixes & IMAGE_SUFFIXES)
-    if has_parquet and has_images:
-        raise ConfigError(f"{uri} holds Parquet files and images; set source.format to folder or parquet")
+def open_held_out(config: SourceConfig) -> Mapping[str, Source]:
+    """Rows that are never trained on, by split: `open_source(config).held_out()`."""
+    return open_source(config).held_out()
+
+
+def _format_of(place: Place) -> str:
+    """The format at a place, by the suffixes of its files' names."""
+    if kind := MANIFEST_SUFFIXES.get(suffix_of(place.only_key)):
+        return kind
+    suffixes = set[str]()
+    for item in place.objects():
+        suffixes.add(suffix_of(item.key))
+    found = sorted({_OF_SUFFIX[suffix] for suffix in suffixes & _OF_SUFFIX.keys()})
+    if len(found) > 1:
+        raise ConfigError(
+            f"{place.uri} holds {' and '.join(_SAID[name] for name in reversed(found))}; set source.format to "
+            f"{' or '.join(found)}"
+        )
+    if found:
+        return found[0]
+    if place.only_key:
+        raise InputError(
+            f"{place.uri} is a file, not a folder, and its name tells no format; set source.format to csv or jsonl "
+            "if it is one"
+        )
+    if manifests := sorted({MANIFEST_SUFFIXES[suffix] for suffix in suffixes & MANIFEST_SUFFIXES.keys()}):
+        if len(manifests) > 1:
+            raise ConfigError(f"{place.uri} holds CSV and JSONL files; set source.format to csv or jsonl")
+        return manifests[0]
     if not suffixes:
-        raise InputError(f"nothing lies at {uri}; check source.uri")
-    return "parquet" if has_parquet else "folder"
+        raise InputError(f"nothing lies at {place.uri}; check source.uri")
+    return "folder"  # which names what is no image

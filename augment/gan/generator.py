@@ -126,15 +126,25 @@ class FrozenGenerator:
         Raises ConfigError where the plan's classes or image shape are not this generator's.
         """
         self._check(plan)
-        counts = [piece.count for piece in shard.pieces]
-        class_index_B = np.repeat(np.array([piece.class_index for piece in shard.pieces], np.int64), counts)
-        sample_index_B = np.concatenate(
-            [np.arange(piece.first, piece.first + piece.count, dtype=np.int64) for piece in shard.pieces]
-        )
+        class_index_B, sample_index_B = _samples_of(shard)
         pixels_BHWC = self(plan.seed, class_index_B, sample_index_B)
         return SampleBlock(
             pixels_BHWC=pixels_BHWC, class_index_B=class_index_B, sample_index_B=sample_index_B
         )
+
+    def generate_row(self, plan: AugmentPlan, shard: ShardSpec, row: int) -> npt.NDArray[np.uint8]:
+        """Pixels [H, W, C] of one row of a shard, by the same forward pass as in `generate_block`, and no other.
+
+        Raises as `generate_block`.
+        """
+        self._check(plan)
+        class_index_B, sample_index_B = _samples_of(shard)
+        begin = row - row % self._tile
+        tile = slice(begin, begin + self._tile)
+        pixels: npt.NDArray[np.uint8] = self(plan.seed, class_index_B[tile], sample_index_B[tile])[
+            row - begin
+        ]
+        return pixels
 
     def _check(self, plan: AugmentPlan) -> None:
         planned = tuple((target.label, target.name) for target in plan.classes)
@@ -184,6 +194,16 @@ def sample_grid(state: TrainState, per_class: int, most_classes: int = 32) -> np
     device = next(state.ema.parameters()).device
     pixels_BHWC = _pixels(state.ema, z_BD, class_index_B, tile=_CPU_TILE, device=device)
     return pixels_BHWC.reshape(classes, per_class, *pixels_BHWC.shape[1:])
+
+
+def _samples_of(shard: ShardSpec) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Class index and sample index of every row."""
+    counts = [piece.count for piece in shard.pieces]
+    class_index_B = np.repeat(np.array([piece.class_index for piece in shard.pieces], np.int64), counts)
+    sample_index_B = np.concatenate(
+        [np.arange(piece.first, piece.first + piece.count, dtype=np.int64) for piece in shard.pieces]
+    )
+    return class_index_B, sample_index_B
 
 
 def _runs(class_index_B: npt.NDArray[np.int64], sample_index_B: npt.NDArray[np.int64]) -> Iterator[slice]:

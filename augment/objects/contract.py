@@ -57,6 +57,12 @@ class ObjectStore(Protocol):
     def get(self, key: str) -> bytes:
         """The object's bytes; ObjectNotFoundError where there is none."""
 
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        """Bytes `start … stop - 1` of the object, 0 ≤ start ≤ stop; fewer where it ends before `stop`.
+
+        ObjectNotFoundError where there is none.
+        """
+
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Every object whose key starts with `prefix`, sorted by key, a page at a time."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, MutableSequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,6 +17,9 @@ from augment.errors import AugmentError, ConfigError, InputError, RetryLaterErro
 from augment.objects.contract import TEMPORARY_DIR, ObjectNotFoundError, StoredObject, checked_key
 
 __all__ = ["LocalStore"]
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # the disk, a quota, `ulimit -f`
+_TRIES = 8  # of what a deletion at the same time can spoil: it removes folders that it finds empty
 
 
 class LocalStore:
@@ -34,22 +37,22 @@ class LocalStore:
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """See ObjectStore. ConfigError on a filesystem without hard links."""
-        with self._finished_file(key, data) as (temporary, target):
-            try:
-                os.link(temporary, target)
-            except FileExistsError:
-                return False
-        return True
+        return self._write(key, data, os.link)
 
     def put(self, key: str, data: bytes) -> None:
         """See ObjectStore."""
-        with self._finished_file(key, data) as (temporary, target):
-            os.replace(temporary, target)
+        self._write(key, data, os.replace)
 
     def get(self, key: str) -> bytes:
         """See ObjectStore."""
         with _local_errors(self.uri_of(key)):
             return self._path(key).read_bytes()
+
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        """See ObjectStore."""
+        with _local_errors(self.uri_of(key)), self._path(key).open("rb") as file:
+            file.seek(start)
+            return file.read(stop - start)
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """See ObjectStore. Symbolic links are followed; a folder that holds itself is an InputError."""
@@ -73,6 +76,28 @@ class LocalStore:
     def uri_of(self, key: str) -> str:
         """See ObjectStore."""
         return f"{self._root}/{key}"
+
+    def unfinished(self) -> Iterator[StoredObject]:
+        """Writes that were begun and not finished: those of killed processes, and those at work now.
+
+        Their keys are for `discard_unfinished` alone; no other method takes them.
+        """
+        folder = self._root / TEMPORARY_DIR
+        with _local_errors(str(folder)):
+            names = sorted(os.listdir(folder)) if folder.is_dir() else []
+        for name in names:
+            try:
+                status = (folder / name).stat()
+            except FileNotFoundError:
+                continue  # its writer has just finished
+            yield StoredObject(f"{TEMPORARY_DIR}/{name}", status.st_size, status.st_mtime)
+
+    def discard_unfinished(self, key: str) -> None:
+        """Remove an unfinished write; if its process lives after all, that write fails and can be repeated."""
+        folder, _, name = key.partition("/")
+        assert folder == TEMPORARY_DIR and "/" not in name  # noqa: S101, PT018
+        with _local_errors(self.uri_of(key)):
+            (self._root / TEMPORARY_DIR / name).unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         return self._root / checked_key(key)
@@ -98,17 +123,20 @@ class LocalStore:
                 yield from self._walk(Path(entry.path), key, prefix, (*ancestors, identity))
             elif entry.is_file():
                 with _local_errors(entry.path):
-                    status = entry.stat()
+                    try:
+                        status = entry.stat()
+                    except FileNotFoundError:
+                        continue  # deleted since the folder was read: no listing fails for that
                 yield StoredObject(key, status.st_size, status.st_mtime)
 
-    @contextmanager
-    def _finished_file(self, key: str, data: bytes) -> Iterator[tuple[Path, Path]]:
-        """A synced temporary file with `data`, and the target; what the body does to the target is synced."""
+    def _write(self, key: str, data: bytes, place: Callable[[Path, Path], None]) -> bool:
+        """Write `data` to a temporary file, synced, which `place` (os.link, os.replace) puts at `key`.
+
+        False where `place` finds a file there; that one is as durable as ours would be.
+        """
         target = self._path(key)
         with _local_errors(str(target)):
-            created = _make_folders(target.parent)
-            if not target.parent.resolve().is_relative_to(self._root.resolve()):
-                raise ConfigError(f"{target} leaves {self.uri} by a symbolic link")
+            changed = _make_folders(target.parent)
             temporary = self._root / TEMPORARY_DIR / secrets.token_hex(16)
             temporary.parent.mkdir(exist_ok=True)
             try:
@@ -116,24 +144,52 @@ class LocalStore:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-                yield temporary, target
+                placed = self._place(temporary, target, place, changed)
             finally:
                 temporary.unlink(missing_ok=True)
-            for folder in (target.parent, *created):
+            for folder in (target.parent, *changed):
                 _sync_folder(folder)
+        return placed
+
+    def _place(
+        self,
+        temporary: Path,
+        target: Path,
+        place: Callable[[Path, Path], None],
+        changed: MutableSequence[Path],
+    ) -> bool:
+        """Put the file in its place; adds to `changed` where its folder, found empty by a deletion, had gone."""
+        for _ in range(_TRIES):
+            changed.extend(_make_folders(target.parent))
+            if not target.parent.resolve().is_relative_to(self._root.resolve()):
+                raise ConfigError(f"{target} leaves {self.uri} by a symbolic link")
+            try:
+                place(temporary, target)
+            except FileExistsError:
+                return False
+            except FileNotFoundError:
+                continue
+            return True
+        raise RetryLaterError(f"{target}: something removes what is being written there; try again later")
 
 
 def _make_folders(folder: Path) -> list[Path]:
     """Make `folder` and its missing parents; returns the parents whose entries changed."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise ConfigError(f"{folder} cannot be a folder: a file is in the way") from error
-    except OSError as error:
-        raise ConfigError(
-            f"{folder} cannot be made: {error.strerror}; choose a place that can be written"
-        ) from error
+    for remaining in reversed(range(_TRIES)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            break
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise  # a full disk takes no new folder either: no fault of the place
+            if remaining and isinstance(error, FileExistsError | FileNotFoundError):
+                continue  # a deletion may have removed an empty parent in between
+            if isinstance(error, FileExistsError | NotADirectoryError):
+                raise ConfigError(f"{folder} cannot be a folder: a file is in the way") from error
+            raise ConfigError(
+                f"{folder} cannot be made: {error.strerror}; choose a place that can be written"
+            ) from error
     return [path.parent for path in missing]
 
 
@@ -146,7 +202,10 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return  # what was put there has been deleted already
     try:
         os.fsync(descriptor)
     finally:
@@ -161,7 +220,7 @@ def _local_errors(where: str) -> Iterator[None]:
         raise ObjectNotFoundError(f"{where} does not exist") from error
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _NO_ROOM:
             raise RetryLaterError(f"{where}: {reason}; free some space and run again") from error
         if error.errno in (errno.EPERM, errno.EACCES, errno.EROFS, errno.EXDEV, errno.ENOTSUP, errno.EMLINK):
             raise ConfigError(

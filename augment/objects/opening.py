@@ -100,7 +100,7 @@ def filesystem_errors(where: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise ObjectNotFoundError(f"{where} does not exist") from error
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:  # of damaged bytes; texts are decoded late
         raise InputError(f"{where} is not valid Parquet, or its URI is not: {error}") from error
     except OSError as error:
         text = str(error)

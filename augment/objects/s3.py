@@ -93,6 +93,23 @@ class S3Store:
             key, lambda: self._client.get_object(Bucket=self._bucket, Key=full_key)["Body"].read()
         )
 
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        """See ObjectStore."""
+        from botocore.exceptions import ClientError
+
+        def read() -> bytes:
+            try:
+                answer = self._client.get_object(
+                    Bucket=self._bucket, Key=self._base + key, Range=f"bytes={start}-{max(start, stop - 1)}"
+                )
+            except ClientError as error:
+                if _http_status(error) == 416:  # the object ends before `start`
+                    return b""
+                raise
+            return answer["Body"].read()[: stop - start]
+
+        return self._attempt(key, read)
+
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """See ObjectStore. The markers that consoles create for empty folders are left out."""
         request: dict[str, Any] = {
@@ -121,6 +138,23 @@ class S3Store:
     def uri_of(self, key: str) -> str:
         """See ObjectStore."""
         return f"{self.uri}/{key}"
+
+    def refuses_wrong_checksum(self, key: str) -> bool:
+        """Whether the server turns away bytes that differ from their checksum; if not, `key` is there now."""
+        from botocore.exceptions import ClientError
+
+        other = self._body(key, b"other bytes")["ChecksumSHA256"]
+
+        def write() -> bool:
+            try:
+                self._client.put_object(**self._body(key, b"bytes") | {"ChecksumSHA256": other})
+            except ClientError as error:
+                if _http_status(error) == 400:
+                    return True
+                raise
+            return False
+
+        return self._attempt(checked_key(key), write)
 
     def _body(self, key: str, data: bytes) -> dict[str, Any]:
         checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()

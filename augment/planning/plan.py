@@ -4,9 +4,11 @@ Pure and deterministic: no clock, no host, no random number, so equal inputs giv
 is a few numbers a class, however many samples it asks for; shards are computed when they are asked for.
 """
 
+from collections.abc import Sequence
+
 from augment.planning.config import BalanceConfig
-from augment.planning.policy import targets
-from augment.types import AugmentPlan, ClassCounts, ImageShape
+from augment.planning.policy import targets, topped_up
+from augment.types import AugmentPlan, ClassCounts, ExistingRows, ImageShape
 
 __all__ = ["make_plan"]
 
@@ -19,8 +21,9 @@ def make_plan(
     seed: int,
     shard_rows: int,
     batch_size: int,
+    existing: Sequence[ExistingRows] = (),
 ) -> AugmentPlan:
-    """The plan that brings `counts` to the targets of `balance`.
+    """The plan that brings `counts`, with what a dataset holds already, to the targets of `balance`.
 
     `batch_size` is part of the plan because it is part of the pixels: matrix libraries choose their
     kernels, and so the order of their sums, by the size of a batch. Every forward pass therefore has exactly
@@ -28,12 +31,12 @@ def make_plan(
     made of the same passes. `shard_rows` need not be a multiple of it; what the padding costs is counted by
     `augment.planning.cost`.
 
-    Raises what `augment.planning.policy.targets` raises.
+    Raises what `targets` and `topped_up` of augment.planning.policy raise.
     """
     return AugmentPlan(
         seed=seed,
         image=image,
-        classes=targets(counts, balance),
+        classes=topped_up(targets(counts, balance), existing),
         shard_rows=shard_rows,
         batch_size=batch_size,
     )

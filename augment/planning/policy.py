@@ -14,9 +14,9 @@ from fractions import Fraction
 
 from augment.errors import ConfigError, InputError
 from augment.planning.config import BalanceConfig
-from augment.types import ClassCounts, ClassInfo, ClassTarget
+from augment.types import ClassCounts, ClassInfo, ClassTarget, ExistingRows
 
-__all__ = ["STRATEGIES", "Strategy", "targets"]
+__all__ = ["STRATEGIES", "Strategy", "targets", "topped_up"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,37 @@ def targets(counts: ClassCounts, config: BalanceConfig) -> tuple[ClassTarget, ..
     classes = _capped_in_total(classes, config.max_total)
     by_label = {each.info.label: each for each in classes}
     return tuple(_target(by_label[info.label]) for info in counts.classes)
+
+
+def topped_up(wanted: Sequence[ClassTarget], existing: Sequence[ExistingRows]) -> tuple[ClassTarget, ...]:
+    """The same targets, less the synthetic rows that a dataset holds already, by label.
+
+    Nothing is taken away: a class that holds more than its target ends with what it holds. New samples have
+    indices after all that the dataset ever published. Raises ConfigError where a label that has rows there is
+    another class here.
+    """
+    held = {rows.label: rows for rows in existing}
+    return tuple(
+        _topped_up(target, held[target.label]) if target.label in held else target for target in wanted
+    )
+
+
+def _topped_up(target: ClassTarget, held: ExistingRows) -> ClassTarget:
+    if held.rows and held.name != target.name:
+        raise ConfigError(
+            f"the dataset's rows with label {target.label} are of class {held.name!r}, and here it is "
+            f"{target.name!r}; set output.on_existing=replace or choose another output.uri"
+        )
+    surplus = target.real + held.rows - target.target
+    notes = [target.note, f"holds {surplus:,} more than its target: none is removed" if surplus > 0 else ""]
+    return target.model_copy(
+        update={
+            "target": target.target + max(0, surplus),
+            "existing": held.rows,
+            "first": held.next_index,
+            "note": "; ".join(note for note in notes if note),
+        }
+    )
 
 
 def _target(each: _Class) -> ClassTarget:

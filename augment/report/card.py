@@ -7,6 +7,7 @@ and no clock, goes into it, so the same version gives the same card.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -14,13 +15,46 @@ from typing import Any
 import yaml
 
 from augment.gan.presets import ChosenField
+from augment.store.layouts.contract import Layout
 from augment.store.reading import CommittedRun, Dataset
-from augment.store.shards import shard_prefix
+from augment.store.shards import shard_prefix, shard_schema
 
-__all__ = ["MAX_LISTED_FILES", "dataset_card"]
+__all__ = ["MAX_LISTED_FILES", "data_files", "dataset_card", "export_card"]
 
 MAX_LISTED_FILES = 1000
 """Above this, `data_files` names the runs' folders by a glob instead of each file."""
+
+_RECORDS_NOTE = """
+Each row names its class (`label`, `label_name`), its identity (`sample_id`, `sample_index`, `seed`) and its
+generator (`generator_id`). `_runs/` holds each run's full plan and manifest, with a SHA-256 for every file.
+"""
+
+_LOADING = """
+## Loading
+
+```python
+root = "..."  # this folder
+
+import augment
+dataset = augment.open_dataset(root, version={version})
+dataset.to_torch()   # also to_pandas(), to_ray(), and files for any Parquet reader
+
+import datasets
+datasets.load_dataset(root)
+```
+"""
+
+_COPY = """
+## Loading
+
+This is a static copy, in the layout `{layout}`. `export.json` says of which version, and is there once the copy
+is whole; `croissant.json` has a SHA-256 for every file, up to 10,000 of them.
+
+```python
+root = "..."  # this folder
+
+{loading}```
+"""
 
 _GLOB_NOTE = """
 The front matter names folders, not files. Only the files that the manifests list belong to this version;
@@ -41,16 +75,59 @@ _SIZE_CATEGORIES = (
 )
 
 
+class _FrontMatter(yaml.SafeDumper):
+    """Writes a text with line breaks or control characters as one quoted line: names may hold `---`."""
+
+
+def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_FrontMatter.add_representer(str, _text_node)
+
+
 def dataset_card(dataset: Dataset, chosen: Sequence[ChosenField] = ()) -> str:
     """README.md for the dataset's root: YAML front matter, then a short account of what lies there.
 
     `chosen` are the settings that the preset chose for the newest run's generator.
     """
-    front = yaml.safe_dump(_front_matter(dataset), sort_keys=False, allow_unicode=True, width=200)
-    return f"---\n{front}---\n\n{_text(dataset, _settings(chosen))}"
+    front = _front_matter(dataset, data_files(dataset)) | _features(dataset)
+    glob_note = "" if len(dataset.shards) <= MAX_LISTED_FILES else _GLOB_NOTE
+    text = _text(dataset) + _RECORDS_NOTE + glob_note + _settings(chosen)
+    return _page(front, text + _LOADING.format(version=dataset.version))
 
 
-def _front_matter(dataset: Dataset) -> dict[str, Any]:
+def export_card(dataset: Dataset, layout: Layout) -> str:
+    """README.md for the root of a static copy in `layout`."""
+    front = _front_matter(dataset, [layout.data_files])
+    if layout.records == "parquet":
+        front |= _features(dataset)
+    return _page(front, _text(dataset) + _COPY.format(layout=layout.name, loading=layout.loading))
+
+
+def data_files(dataset: Dataset) -> list[str]:
+    """The committed files below the root, or globs of them where they are many."""
+    if len(dataset.shards) <= MAX_LISTED_FILES:
+        return [shard.key for shard in dataset.shards]
+    # Beside the shards of a run of which classes were revoked lie those that still hold them: no glob there.
+    return [
+        path
+        for run in dataset.runs
+        for path in (
+            [shard.key for shard in run.manifest.shards]
+            if run.manifest.without
+            else [f"{shard_prefix(run.plan.run_id)}*.parquet"]
+        )
+    ]
+
+
+def _page(front: dict[str, Any], text: str) -> str:
+    header = yaml.dump(front, Dumper=_FrontMatter, sort_keys=False, allow_unicode=True, width=math.inf)
+    return f"---\n{header}---\n\n{text}"
+
+
+def _front_matter(dataset: Dataset, files: list[str]) -> dict[str, Any]:
     return {
         "pretty_name": "Synthetic images for rare classes",
         "annotations_creators": ["machine-generated"],
@@ -58,31 +135,32 @@ def _front_matter(dataset: Dataset) -> dict[str, Any]:
         "task_categories": ["image-classification"],
         "size_categories": [_size_category(dataset.rows)],
         "tags": ["synthetic", "class-imbalance", "data-augmentation", "gan"],
-        "configs": [
-            {"config_name": "default", "data_files": [{"split": "train", "path": _data_files(dataset)}]}
-        ],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": files}]}],
     }
 
 
-def _data_files(dataset: Dataset) -> list[str]:
-    """Paths below the root."""
-    if len(dataset.shards) <= MAX_LISTED_FILES:
-        return [shard.key for shard in dataset.shards]
-    return [f"{shard_prefix(run.plan.run_id)}*.parquet" for run in dataset.runs]
+def _features(dataset: Dataset) -> dict[str, Any]:
+    """`datasets` features of every shard together: a later run may know more classes than an earlier one."""
+    if not dataset.runs:
+        return {}
+    kinds: dict[str, Any] = {field.name: str(field.type) for field in shard_schema(dataset.runs[-1].plan)}
+    kinds |= {"image": "image"}
+    names = dataset.class_names
+    if list(names) == list(range(len(names))) and len(set(names.values())) == len(names):
+        kinds["label"] = {"class_label": {"names": {str(label): name for label, name in names.items()}}}
+    return {"dataset_info": {"features": [{"name": name, "dtype": kind} for name, kind in kinds.items()]}}
 
 
 def _size_category(rows: int) -> str:
     return next((name for limit, name in _SIZE_CATEGORIES if rows < limit), "n>1T")
 
 
-def _text(dataset: Dataset, settings: str) -> str:
+def _text(dataset: Dataset) -> str:
     classes = "\n".join(
         f"| {row.label} | {_cell(row.name)} | {row.real} | {row.synthetic} | {row.real + row.synthetic} |"
         for row in dataset.balance()
     )
     runs = "\n".join(_run_row(run) for run in dataset.runs)
-    listed = len(dataset.shards) <= MAX_LISTED_FILES
-    glob_note = "" if listed else _GLOB_NOTE
     return f"""# Synthetic images for rare classes
 
 **Every image here is synthetic**: drawn from a conditional GAN that was fitted to a labelled image data set,
@@ -103,22 +181,6 @@ these are few, expect little variety, and judge by a classifier tested on real i
 | run | images | generator (SHA-256) | seed | kind |
 |:--|--:|:--|--:|:--|
 {runs}
-
-Each row names its class (`label`, `label_name`), its identity (`sample_id`, `sample_index`, `seed`) and its
-generator (`generator_id`). `_runs/` holds each run's full plan and manifest, with a SHA-256 for every file.
-{glob_note}{settings}
-## Loading
-
-```python
-root = "..."  # this folder
-
-import augment
-dataset = augment.open_dataset(root, version={dataset.version})
-dataset.to_torch()   # also to_pandas(), to_ray(), and files for any Parquet reader
-
-import datasets
-datasets.load_dataset(root)
-```
 """
 
 
@@ -142,7 +204,8 @@ def _run_row(run: CommittedRun) -> str:
     kind = (
         f"{'grayscale' if plan.image.channels == 1 else 'RGB'}, {plan.image.size} px, {run.plan.image_format}"
     )
-    return f"| `{run.plan.run_id}` | {plan.rows} | `{run.plan.generator_sha256}` | {plan.seed} | {kind} |"
+    rows = sum(shard.rows for shard in run.manifest.shards)
+    return f"| `{run.plan.run_id}` | {rows} | `{run.plan.generator_sha256}` | {plan.seed} | {kind} |"
 
 
 def _cell(name: str) -> str:

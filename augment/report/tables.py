@@ -4,7 +4,7 @@ Owns how counts look in text. Pure: every function returns a rich renderable and
 colour shows, a character shows too, so that a pipe, a log or a colour-blind reader loses nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
@@ -25,6 +25,8 @@ __all__ = [
     "human_duration",
     "plan_chart",
     "plan_summary",
+    "safe_text",
+    "set_aside",
 ]
 
 REAL_MARK = "█"
@@ -78,11 +80,23 @@ def census_table(counts: ClassCounts, bad: Sequence[BadImage] = ()) -> Renderabl
         info, images = counts.classes[position], counts.counts[position]
         share = images / counts.total if counts.total else 0.0
         bar = StackedBar(images, 0, largest)
-        table.add_row(_safe(info.name), str(info.label), f"{images:,}", f"{share:.2%}", bar)
+        table.add_row(safe_text(info.name), str(info.label), f"{images:,}", f"{share:.2%}", bar)
     parts: list[RenderableType] = [table, _census_line(counts)]
     if bad:
         parts.append(bad_images(bad))
     return Group(*parts)
+
+
+def set_aside(held_out: Mapping[str, ClassCounts], dropped: Mapping[str, int]) -> RenderableType:
+    """A line a held-out split and a line of classes left out by source.labels; nothing where there are none."""
+    lines = [
+        f"{split}: {counts.total:,} {_plural(counts.total, 'image')} held out, never trained on"
+        for split, counts in held_out.items()
+    ]
+    if dropped:
+        named = ", ".join(f"{name} ({images:,})" for name, images in dropped.items())
+        lines.append(f"left out by source.labels: {named}")
+    return Group(*_first_lines(lines))
 
 
 def bad_images(bad: Sequence[BadImage]) -> RenderableType:
@@ -92,19 +106,25 @@ def bad_images(bad: Sequence[BadImage]) -> RenderableType:
 
 
 def plan_chart(plan: AugmentPlan) -> RenderableType:
-    """Each class before and after: real images as full blocks, synthetic samples as light ones."""
+    """Each class before and after: real images as full blocks, synthetic samples as light ones.
+
+    Of a top-up, a column says how many synthetic rows the dataset holds already.
+    """
     targets = plan.classes
     order = sorted(range(len(targets)), key=lambda position: (-targets[position].real, position))
     longest = max((target.target for target in targets), default=0)
-    table = _table("Class", "Real", "Synthetic", "Total", "")
+    tops_up = any(target.existing for target in targets)
+    headers = ["Class", "Real", *(["Existing"] if tops_up else []), "Synthetic", "Total", ""]
+    table = _table(*headers)
     for position in _head_and_tail(order):
         if position is None:
-            _gap_row(table, len(order) - _MAX_CLASSES, columns=5)
+            _gap_row(table, len(order) - _MAX_CLASSES, columns=len(headers))
             continue
         target = targets[position]
         made = f"+{target.synthetic:,}" if target.synthetic else "0"
-        bar = StackedBar(target.real, target.synthetic, longest)
-        table.add_row(_safe(target.name), f"{target.real:,}", made, f"{target.target:,}", bar)
+        bar = StackedBar(target.real, target.existing + target.synthetic, longest)
+        existing = [f"{target.existing:,}"] if tops_up else []
+        table.add_row(safe_text(target.name), f"{target.real:,}", *existing, made, f"{target.target:,}", bar)
     legend = Text.assemble(
         (REAL_MARK, REAL_STYLE), " real   ", (SYNTHETIC_MARK, SYNTHETIC_STYLE), " synthetic"
     )
@@ -151,7 +171,7 @@ def chosen_table(
         grid.add_column(overflow="fold")
         grid.add_column(style="dim", overflow="fold", ratio=1)
         for field in chosen:
-            grid.add_row(f"  {field.name}", _safe(field.text), _safe(field.why))
+            grid.add_row(f"  {field.name}", safe_text(field.text), safe_text(field.why))
         parts += [heading, grid]
     parts += [Text(f"Warning: {warning}", style="yellow") for warning in warnings]
     return Group(*parts)
@@ -222,17 +242,17 @@ def _census_line(counts: ClassCounts) -> Text:
         head, tail = max(present, key=lambda entry: entry[0]), min(present, key=lambda entry: entry[0])
         text += f"; imbalance ratio {counts.imbalance_ratio:,.1f} (head {head[1]!r}, tail {tail[1]!r})"
     empty = sum(1 for images in counts.counts if not images)
-    return _safe(text + (f"; {empty:,} without images" if empty else ""))
+    return safe_text(text + (f"; {empty:,} without images" if empty else ""))
 
 
 def _first_lines(lines: Sequence[str]) -> list[Text]:
     """The first lines, indented, and how many more there are."""
-    shown = [_safe(f"  {line}") for line in lines[:_MAX_LINES]]
+    shown = [safe_text(f"  {line}") for line in lines[:_MAX_LINES]]
     hidden = len(lines) - len(shown)
     return [*shown, Text(f"  … and {hidden:,} more")] if hidden else shown
 
 
-def _safe(text: str) -> Text:
+def safe_text(text: str) -> Text:
     """Text without markup or control characters: names come from the data, and go to a terminal."""
     return Text("".join(character if character.isprintable() else "�" for character in text))
 

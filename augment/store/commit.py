@@ -17,8 +17,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from augment.errors import ConfigError, IntegrityError, PartialError
+from augment.errors import ConfigError, IntegrityError, PartialError, RetryLaterError
 from augment.objects import ObjectStore
+from augment.store.existing import existing_rows
 from augment.store.records import (
     Stored,
     latest_snapshot,
@@ -33,6 +34,7 @@ from augment.store.shards import parse_shard_key, shard_key, shard_prefix
 from augment.types import (
     AugmentPlan,
     Manifest,
+    Revocation,
     RunPlan,
     ShardReceipt,
     Snapshot,
@@ -52,10 +54,12 @@ __all__ = [
     "publish",
     "put_shard",
     "seal_run",
+    "shard_receipt",
 ]
 
-ExistingPolicy = Literal["refuse", "append", "replace"]
+ExistingPolicy = Literal["refuse", "append", "replace", "top-up"]
 
+_KEEPING = ("append", "top-up")  # policies that keep the runs of the version before
 _SHOWN = 8  # indices or fields named in a message
 
 
@@ -74,11 +78,13 @@ def make_run_plan(
     image_format: Literal["png", "webp"],
     augmentation: dict[str, Any] | None,
     versions: Mapping[str, str],
+    source_fingerprint: str | None = None,
 ) -> RunPlan:
     """The plan of one run; its id is a hash of everything given but `versions`.
 
-    So the same job after a library upgrade is a named difference from the run already there, not silently
-    a second run. Raises ConfigError if the seed does not fit the `seed` column (int64).
+    A run is its plan, its generator and the source that the plan counts: where the source has changed, even to
+    the same counts, the run is another, and a killed one is not in its way. The same job after a library
+    upgrade, however, is a named difference from the run already there, not silently a second run. Raises ConfigError if the seed does not fit the `seed` column (int64).
     """
     if not -(2**63) <= plan.seed < 2**63:
         raise ConfigError(f"seed {plan.seed} does not fit 64 bits; choose one in 0 … 2^63 - 1")
@@ -89,6 +95,7 @@ def make_run_plan(
         "generator_sha256": generator_sha256,
         "image_format": image_format,
         "augmentation": transforms,
+        "source_fingerprint": source_fingerprint,
     }
     return RunPlan(
         run_id=sha256_hex(canonical_json(identity))[:16],
@@ -96,22 +103,29 @@ def make_run_plan(
         generator_sha256=generator_sha256,
         image_format=image_format,
         augmentation=augmentation,
+        source_fingerprint=source_fingerprint,
         versions=dict(versions),
     )
 
 
 def check_existing(
-    store: ObjectStore, run_id: str | None, policy: ExistingPolicy, plan: AugmentPlan | None = None
+    store: ObjectStore,
+    run_id: str | None,
+    policy: ExistingPolicy,
+    plan: AugmentPlan | None = None,
+    generator_sha256: str | None = None,
 ) -> None:
     """Refuse early what `publish` would refuse after hours of work; with `plan`, also an append that disagrees.
 
-    `run_id` is None while it is not known yet. Raises ConfigError, naming the runs that are there, if the
-    policy is 'refuse' and the latest version holds other runs.
+    `run_id` and `generator_sha256` are None while they are not known yet. Raises ConfigError if the run or its
+    generator is revoked, or, naming the runs that are there, if the policy is 'refuse' and the latest version
+    holds other runs.
     """
     latest = latest_snapshot(store)
     if latest is not None:
+        _check_not_revoked(store, latest.record, run_id, generator_sha256)
         _check_policy(store, latest.record, run_id, policy)
-        if policy == "append" and plan is not None:
+        if policy in _KEEPING and plan is not None:
             _check_agreement(store, latest.record, plan)
 
 
@@ -166,9 +180,15 @@ def missing_shards(store: ObjectStore, run: RunPlan) -> list[int]:
 
 def put_shard(store: ObjectStore, run_id: str, index: int, rows: int, data: bytes) -> ShardReceipt:
     """Store one shard; finding it there already is success, since its key holds its digest."""
+    receipt = shard_receipt(run_id, index, rows, data)
+    store.put_if_absent(receipt.key, data)
+    return receipt
+
+
+def shard_receipt(run_id: str, index: int, rows: int, data: bytes) -> ShardReceipt:
+    """What a manifest says of a shard with these bytes, whether it is stored yet or not."""
     sha256 = sha256_hex(data)
     key = shard_key(run_id, index, sha256)
-    store.put_if_absent(key, data)
     return ShardReceipt(index=index, key=key, rows=rows, size_bytes=len(data), sha256=sha256)
 
 
@@ -181,6 +201,8 @@ def seal_run(store: ObjectStore, run: RunPlan) -> Manifest:
     found = list_shards(store, run)
     missing = [index for index in range(run.plan.num_shards) if index not in found]
     if missing:
+        if (sealed := stored_manifest(store, run.run_id)) is not None:  # `augment gc` may have aborted it
+            return _committed(store, sealed.record)
         raise PartialError(
             f"run {run.run_id} at {store.uri}: {len(missing)} of {run.plan.num_shards} shards are missing "
             f"({_some(missing)}); run the same command again to make them"
@@ -200,7 +222,10 @@ def publish(store: ObjectStore, manifest: Manifest, policy: ExistingPolicy) -> S
     """Make a sealed run part of the dataset: the snapshot that holds it, new or already there.
 
     `append` keeps the runs of the version before, `replace` drops them (older versions stay readable) and
-    `refuse` raises ConfigError if there are any. Of drivers that race, each finds the others' versions.
+    `refuse` raises ConfigError if there are any. `top-up` keeps them as well, and raises RetryLaterError if they
+    are no longer what the run was planned for. Of drivers that race, each finds the others' versions.
+
+    Raises ConfigError if the run, classes of it or its generator were revoked, by whichever version.
     """
     stored = read_manifest(store, manifest.run_id)
     run = SnapshotRun(
@@ -210,6 +235,9 @@ def publish(store: ObjectStore, manifest: Manifest, policy: ExistingPolicy) -> S
     )
     while True:
         latest = latest_snapshot(store)
+        if latest is not None and latest.record.revoked:
+            generator = read_plan(store, run.run_id).record.generator_sha256
+            _check_not_revoked(store, latest.record, run.run_id, generator)
         if latest is not None and any(listed.run_id == run.run_id for listed in latest.record.runs):
             return latest.record
         snapshot = _next_snapshot(store, latest, run, policy)
@@ -220,13 +248,21 @@ def publish(store: ObjectStore, manifest: Manifest, policy: ExistingPolicy) -> S
 def _next_snapshot(
     store: ObjectStore, latest: Stored[Snapshot] | None, run: SnapshotRun, policy: ExistingPolicy
 ) -> Snapshot:
+    plan = read_plan(store, run.run_id).record.plan if policy in _KEEPING else None
+    if plan is not None and policy == "top-up":
+        _check_still_missing(store, plan)
     if latest is None:
         return Snapshot(version=1, parent_sha256=None, runs=(run,))
     _check_policy(store, latest.record, run.run_id, policy)
-    if policy == "append":
-        _check_agreement(store, latest.record, read_plan(store, run.run_id).record.plan)
-    kept = latest.record.runs if policy == "append" else ()
-    return Snapshot(version=latest.record.version + 1, parent_sha256=latest.sha256, runs=(*kept, run))
+    if plan is not None:
+        _check_agreement(store, latest.record, plan)
+    kept = latest.record.runs if plan is not None else ()
+    return Snapshot(
+        version=latest.record.version + 1,
+        parent_sha256=latest.sha256,
+        runs=(*kept, run),
+        revoked=latest.record.revoked,
+    )
 
 
 def _check_policy(store: ObjectStore, latest: Snapshot, run_id: str | None, policy: ExistingPolicy) -> None:
@@ -237,6 +273,40 @@ def _check_policy(store: ObjectStore, latest: Snapshot, run_id: str | None, poli
             "output.on_existing to 'append' (a version with both) or 'replace' (a version with the new run "
             "only), or choose another output.uri"
         )
+
+
+def _check_not_revoked(
+    store: ObjectStore, latest: Snapshot, run_id: str | None, generator_sha256: str | None
+) -> None:
+    """What was revoked once does not come back, not even after a `replace` that dropped it."""
+    for revocation in latest.revoked:
+        if revocation.concerns(run_id or "", generator_sha256 or ""):
+            raise ConfigError(
+                f"{store.uri}: {_what(revocation)} was revoked by version {revocation.version} "
+                f"({revocation.why}); use another seed or another model (a new `name`)"
+            )
+
+
+def _what(revocation: Revocation) -> str:
+    if revocation.generator_sha256 is not None:
+        return f"the model {revocation.generator_sha256[:12]}"
+    if revocation.labels:
+        return f"label {_some(list(revocation.labels))} of run {revocation.run_id}"
+    return f"run {revocation.run_id}"
+
+
+def _check_still_missing(store: ObjectStore, plan: AugmentPlan) -> None:
+    """A top-up was planned for what the dataset held then; meanwhile another driver may have published."""
+    there = {held.label: held for held in existing_rows(store)}
+    for target in plan.classes:
+        held = there.get(target.label)
+        rows, next_index = (held.rows, held.next_index) if held is not None else (0, 0)
+        if (target.existing, target.first) != (rows, next_index):
+            raise RetryLaterError(
+                f"{store.uri} has changed since this top-up was planned: class {target.name!r} held "
+                f"{target.existing} synthetic rows then and holds {rows} now; run the same command again to "
+                "plan anew from what is there"
+            )
 
 
 def _check_agreement(store: ObjectStore, latest: Snapshot, plan: AugmentPlan) -> None:

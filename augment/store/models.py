@@ -24,13 +24,22 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from augment.errors import ConfigError, IntegrityError
 from augment.objects import ObjectNotFoundError, ObjectStore, open_store
 from augment.types import BadImage, ClassCounts, ModelRef, Record, sha256_hex
 
-__all__ = ["ClassQuality", "JudgeRecord", "ModelFolder", "ModelRecord", "SourceRecord", "snapshot_sha256"]
+__all__ = [
+    "ClassQuality",
+    "FoundModel",
+    "JudgeRecord",
+    "ModelFolder",
+    "ModelRecord",
+    "SourceRecord",
+    "find_generator",
+    "snapshot_sha256",
+]
 
 SNAPSHOTS_KEPT = 2
 _MODELS = "_models"
@@ -48,6 +57,8 @@ class SourceRecord(Record):
     counts: ClassCounts
     bad: tuple[BadImage, ...]
     decoded_sha256: str
+    etags: dict[str, str] = Field(default_factory=dict)
+    """By URI: another one says that a file was written anew, maybe of the same size."""
 
 
 class JudgeRecord(Record):
@@ -290,3 +301,19 @@ class ModelFolder:
             raise IntegrityError(
                 f"{self.store.uri_of(key)} is not a valid {kind.__name__}: {error}"
             ) from error
+
+
+class FoundModel(NamedTuple):
+    """A generator's file and the folder of the model that it is."""
+
+    folder: ModelFolder
+    key: str
+
+
+def find_generator(store: ObjectStore, sha256: str) -> FoundModel | None:
+    """The model of a dataset whose generator has this digest; None if there is none (any more)."""
+    for found in store.list(f"{_MODELS}/"):
+        name, _, file = found.key.removeprefix(f"{_MODELS}/").partition("/")
+        if file == f"generator-{sha256}.safetensors":
+            return FoundModel(ModelFolder(store, name), found.key)
+    return None

@@ -29,6 +29,7 @@ from augment.store.records import (
     read_plan,
     read_snapshot,
 )
+from augment.store.shards import parse_shard_key
 from augment.types import Manifest, RunPlan, ShardReceipt, Snapshot, SnapshotRun, sha256_hex
 
 if TYPE_CHECKING:
@@ -59,10 +60,18 @@ class ClassBalance(NamedTuple):
 
 @dataclass(frozen=True)
 class CommittedRun:
-    """A run of a dataset: what was planned, and the shards that hold it."""
+    """A run of a dataset: what was planned, and the shards that hold it, or what was not revoked of it."""
 
     plan: RunPlan
     manifest: Manifest
+
+    @property
+    def rows_by_label(self) -> dict[int, int]:
+        """Rows that are here, by the label of every class of the plan; 0 for one that was revoked."""
+        return {
+            target.label: 0 if target.label in self.manifest.without else target.synthetic
+            for target in self.plan.plan.classes
+        }
 
 
 @dataclass(frozen=True)
@@ -130,9 +139,8 @@ class Dataset:
         synthetic: Counter[int] = Counter()
         real: dict[int, int] = {}
         for run in self.runs:
-            for target in run.plan.plan.classes:
-                synthetic[target.label] += target.synthetic
-                real[target.label] = target.real
+            synthetic.update(run.rows_by_label)
+            real |= {target.label: target.real for target in run.plan.plan.classes}
         return tuple(
             ClassBalance(label, name, real[label], synthetic[label])
             for label, name in self.class_names.items()
@@ -220,11 +228,12 @@ def read_version(store: ObjectStore, version: int | None) -> Stored[Snapshot]:
 
 def read_run(store: ObjectStore, listed: SnapshotRun) -> CommittedRun:
     """A run that a snapshot lists. Raises IntegrityError unless manifest and plan are what was pinned."""
-    manifest = read_manifest(store, listed.run_id)
+    manifest = read_manifest(store, listed.run_id, listed.without)
+    key = manifest_key(listed.run_id, listed.without)
     if manifest.sha256 != listed.manifest_sha256:
-        raise IntegrityError(f"{store.uri_of(manifest_key(listed.run_id))} is not what the snapshot pins")
+        raise IntegrityError(f"{store.uri_of(key)} is not what the snapshot pins")
     if manifest.record.status != "committed":
-        raise IntegrityError(f"{store.uri_of(manifest_key(listed.run_id))} is of an aborted run")
+        raise IntegrityError(f"{store.uri_of(key)} is of an aborted run")
     plan = read_plan(store, listed.run_id)
     if plan.sha256 != manifest.record.plan_sha256:
         raise IntegrityError(f"{store.uri_of(plan_key(listed.run_id))} is not what the manifest pins")
@@ -236,10 +245,30 @@ def read_shard(store: ObjectStore, shard: ShardReceipt) -> bytes:
     try:
         data = store.get(shard.key)
     except ObjectNotFoundError as error:
-        raise IntegrityError(f"{store.uri_of(shard.key)} is missing, though its manifest lists it") from error
+        raise IntegrityError(f"{store.uri_of(shard.key)} {_why_missing(store, shard)}") from error
     if len(data) != shard.size_bytes or sha256_hex(data) != shard.sha256:
         raise IntegrityError(f"{store.uri_of(shard.key)} is not what its manifest lists: other bytes")
     return data
+
+
+def _why_missing(store: ObjectStore, shard: ShardReceipt) -> str:
+    """Damage, or the garbage collection of what a later version has revoked."""
+    parsed, latest = parse_shard_key(shard.key), latest_snapshot(store)
+    if parsed is not None and latest is not None and latest.record.revoked:
+        generator = read_plan(store, parsed.run_id).record.generator_sha256
+        still_listed = any(
+            kept.key == shard.key
+            for listed in latest.record.runs
+            if listed.run_id == parsed.run_id
+            for kept in read_run(store, listed).manifest.shards
+        )
+        for revocation in latest.record.revoked:
+            if revocation.concerns(parsed.run_id, generator) and not still_listed:
+                return (
+                    f"held rows that were revoked in version {revocation.version} ({revocation.why}), and was "
+                    f"collected since; read version {revocation.version} or a later one"
+                )
+    return "is missing, though its manifest lists it"
 
 
 def _require(module: str) -> None:

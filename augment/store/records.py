@@ -8,6 +8,7 @@ Knows neither the order of writes (commit.py) nor shards' content.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from augment.errors import ConfigError, InputError, IntegrityError
 from augment.objects import ObjectNotFoundError, ObjectStore
-from augment.types import Manifest, Record, RunPlan, Snapshot, sha256_hex
+from augment.types import Manifest, Record, RunPlan, Snapshot, canonical_json, sha256_hex
 
 __all__ = [
     "MAX_JSON_BYTES",
@@ -26,11 +27,15 @@ __all__ = [
     "read_manifest",
     "read_plan",
     "read_snapshot",
+    "run_ids",
+    "run_manifests",
     "snapshot_key",
     "stored_manifest",
+    "version_times",
 ]
 
 MAX_JSON_BYTES = 256 << 20  # a manifest of about a million shards; nothing larger is parsed
+_MAX_SHARDS = MAX_JSON_BYTES // 128  # a receipt is longer than that
 
 R = TypeVar("R", bound=Record)
 
@@ -48,9 +53,15 @@ def plan_key(run_id: str) -> str:
     return f"_runs/{_checked_run_id(run_id)}/plan.json"
 
 
-def manifest_key(run_id: str) -> str:
-    """Key of a run's manifest."""
-    return f"_runs/{_checked_run_id(run_id)}/manifest.json"
+def manifest_key(run_id: str, without: Sequence[int] = ()) -> str:
+    """Key of a run's manifest, or of the one that leaves out the classes with the labels `without`.
+
+    A hash of the labels names them, since there may be more than a key has room for.
+    """
+    folder = f"_runs/{_checked_run_id(run_id)}"
+    if not without:
+        return f"{folder}/manifest.json"
+    return f"{folder}/without-{sha256_hex(canonical_json(sorted(set(without))))[:16]}.json"
 
 
 def snapshot_key(version: int) -> str:
@@ -62,28 +73,62 @@ def read_plan(store: ObjectStore, run_id: str) -> Stored[RunPlan]:
     """A run's plan. Raises IntegrityError if it is missing or corrupt."""
     stored = _read(store, plan_key(run_id), RunPlan)
     _check_run_id(store, plan_key(run_id), stored.record.run_id, run_id)
+    if stored.record.plan.num_shards > _MAX_SHARDS:  # whoever walks over its shards would not come back
+        raise IntegrityError(
+            f"{store.uri_of(plan_key(run_id))} plans {stored.record.plan.num_shards} shards, more than a "
+            "manifest can list; it is corrupt"
+        )
     return stored
 
 
-def read_manifest(store: ObjectStore, run_id: str) -> Stored[Manifest]:
-    """A run's manifest. Raises IntegrityError if it is missing or corrupt."""
-    stored = _read(store, manifest_key(run_id), Manifest)
-    _check_run_id(store, manifest_key(run_id), stored.record.run_id, run_id)
+def read_manifest(store: ObjectStore, run_id: str, without: Sequence[int] = ()) -> Stored[Manifest]:
+    """A run's manifest, or the one without these labels. Raises IntegrityError if it is missing or corrupt."""
+    key = manifest_key(run_id, without)
+    stored = _read(store, key, Manifest)
+    _check_run_id(store, key, stored.record.run_id, run_id)
+    if stored.record.without != tuple(sorted(set(without))):
+        raise IntegrityError(f"{store.uri_of(key)} leaves out labels {stored.record.without}, not {without}")
     return stored
 
 
-def stored_manifest(store: ObjectStore, run_id: str) -> Stored[Manifest] | None:
-    """A run's manifest, or None if the run is not sealed yet."""
-    if not any(found.key == manifest_key(run_id) for found in store.list(manifest_key(run_id))):
+def stored_manifest(store: ObjectStore, run_id: str, without: Sequence[int] = ()) -> Stored[Manifest] | None:
+    """A run's manifest, or the one without these labels; None if it was not put yet."""
+    key = manifest_key(run_id, without)
+    if not any(found.key == key for found in store.list(key)):
         return None
-    return read_manifest(store, run_id)
+    return read_manifest(store, run_id, without)
+
+
+def run_ids(store: ObjectStore) -> list[str]:
+    """Every run that was begun, whatever became of it, ascending."""
+    plans = (re.fullmatch(r"_runs/([0-9a-z-]{1,64})/plan\.json", found.key) for found in store.list("_runs/"))
+    return [match[1] for match in plans if match]
+
+
+def run_manifests(store: ObjectStore, run_id: str) -> tuple[Manifest, ...]:
+    """All that name shards of a run: its manifest, and those without revoked classes; none before it is sealed.
+
+    Raises IntegrityError if one is corrupt.
+    """
+    folder = f"_runs/{_checked_run_id(run_id)}/"
+    keys = [found.key for found in store.list(folder)]
+    narrowed = [key for key in keys if re.fullmatch(r"without-[0-9a-f]{16}\.json", key.removeprefix(folder))]
+    if not narrowed and manifest_key(run_id) not in keys:
+        return ()
+    # The run's own is read even where the listing does not show it: it may have been put behind its page.
+    return tuple(_read(store, key, Manifest).record for key in (manifest_key(run_id), *narrowed))
 
 
 def latest_snapshot(store: ObjectStore) -> Stored[Snapshot] | None:
     """The dataset's newest version, or None if nothing was published yet."""
-    versions = [_version_of(found.key) for found in store.list("_snapshots/")]
-    newest = max((version for version in versions if version is not None), default=None)
+    newest = max(version_times(store), default=None)
     return None if newest is None else read_snapshot(store, newest)
+
+
+def version_times(store: ObjectStore) -> dict[int, float]:
+    """Every version that there is, ascending, and when it was put: seconds since 1970 by the store's clock."""
+    versions = {_version_of(found.key): found.modified_s for found in store.list("_snapshots/")}
+    return {version: time_s for version, time_s in versions.items() if version is not None}
 
 
 def read_snapshot(store: ObjectStore, version: int) -> Stored[Snapshot]:

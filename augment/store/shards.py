@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ __all__ = [
     "ShardKey",
     "build_shard",
     "parse_shard_key",
+    "remaining_spec",
     "sample_id",
     "scalar_columns",
     "shard_key",
@@ -123,6 +124,13 @@ def scalar_columns(run: RunPlan, spec: ShardSpec) -> dict[str, list[Any]]:
         "generator_id": [run.generator_sha256] * len(samples),
         "digital_source_type": [DIGITAL_SOURCE_TYPE] * len(samples),
     }
+
+
+def remaining_spec(plan: AugmentPlan, index: int, without: Collection[int]) -> ShardSpec:
+    """What shard `index` still holds when the classes with the labels `without` are left out."""
+    spec = plan.shard(index)
+    kept = [piece for piece in spec.pieces if plan.classes[piece.class_index].label not in without]
+    return spec.model_copy(update={"pieces": tuple(kept)})
 
 
 def build_shard(run: RunPlan, spec: ShardSpec, images: Sequence[bytes]) -> bytes:

@@ -22,7 +22,14 @@ from augment.objects import ObjectStore, open_store
 from augment.store.decoding import decode_sample
 from augment.store.reading import CommittedRun, read_run, read_shard, read_version, split_version
 from augment.store.records import Stored, manifest_key, plan_key, read_snapshot, snapshot_key
-from augment.store.shards import parse_shard_key, scalar_columns, shard_key, shard_prefix, shard_schema
+from augment.store.shards import (
+    parse_shard_key,
+    remaining_spec,
+    scalar_columns,
+    shard_key,
+    shard_prefix,
+    shard_schema,
+)
 from augment.types import RunPlan, ShardReceipt, Snapshot
 
 __all__ = ["VerifyReport", "verify"]
@@ -59,9 +66,10 @@ def verify(uri: str, version: int | None = None, deep: bool = False) -> VerifyRe
             problems.append(str(error))
             continue
         runs.append(run)
+        where = store.uri_of(snapshot_key(stored.record.version))
         if sum(shard.rows for shard in run.manifest.shards) != listed.rows:
-            where = store.uri_of(snapshot_key(stored.record.version))
             problems.append(f"{where}: run {listed.run_id} has other rows in its manifest")
+        problems.extend(f"{where}: {text}" for text in _revocation_problems(stored.record, run))
     for run in runs:
         problems.extend(_manifest_problems(store, run))
         problems.extend(_listing_problems(store, run))
@@ -91,6 +99,8 @@ def _chain_problems(store: ObjectStore, newest: Stored[Snapshot]) -> Iterator[st
             return
         if parent.sha256 != child.parent_sha256:
             yield f"{key} is not what version {child.version} pins as its parent"
+        if child.revoked[: len(parent.record.revoked)] != parent.record.revoked:
+            yield f"{store.uri_of(snapshot_key(child.version))} forgets what version {parent.record.version} revoked"
         child = parent.record
     if child.parent_sha256 is not None:
         yield f"{store.uri_of(snapshot_key(1))} names a parent, though it is the first version"
@@ -99,19 +109,34 @@ def _chain_problems(store: ObjectStore, newest: Stored[Snapshot]) -> Iterator[st
         yield f"{store.uri_of(snapshot_key(newest.record.version))} lists a run twice"
 
 
+def _revocation_problems(snapshot: Snapshot, run: CommittedRun) -> Iterator[str]:
+    """A run lacks exactly the classes that were revoked, and one that was revoked whole is not there."""
+    run_id = run.plan.run_id
+    concerning = [made for made in snapshot.revoked if made.concerns(run_id, run.plan.generator_sha256)]
+    if not all(made.labels for made in concerning):
+        yield f"run {run_id} is listed, though it was revoked"
+    elif {label for made in concerning for label in made.labels} != set(run.manifest.without):
+        yield f"run {run_id} is listed without labels {list(run.manifest.without)}, which is not what was revoked"
+
+
 def _manifest_problems(store: ObjectStore, run: CommittedRun) -> Iterator[str]:
-    """The manifest lists exactly the shards that the plan has."""
-    plan, shards = run.plan.plan, run.manifest.shards
-    where = store.uri_of(manifest_key(run.plan.run_id))
-    if [shard.index for shard in shards] != list(range(plan.num_shards)):
-        yield f"{where} does not list shards 0 to {plan.num_shards - 1} once each"
+    """The manifest lists exactly the shards that the plan has, but for those that revocations emptied."""
+    plan, shards, without = run.plan.plan, run.manifest.shards, run.manifest.without
+    where = store.uri_of(manifest_key(run.plan.run_id, without))
+    left = {index: remaining_spec(plan, index, without).rows for index in range(plan.num_shards)}
+    expected = [index for index, rows in left.items() if rows]
+    if [shard.index for shard in shards] != expected:
+        listed = (
+            f"shards 0 to {plan.num_shards - 1}" if not without else f"the {len(expected)} shards with rows"
+        )
+        yield f"{where} does not list {listed} once each"
         return
     if len({target.label for target in plan.classes}) != len(plan.classes):
         yield f"{store.uri_of(plan_key(run.plan.run_id))} has two classes with one label: sample ids repeat"
     for shard in shards:
         if shard.key != shard_key(run.plan.run_id, shard.index, shard.sha256):
             yield f"{store.uri_of(shard.key)}: the key is not that of shard {shard.index} with its digest"
-        if shard.rows != plan.shard(shard.index).rows:
+        if shard.rows != left[shard.index]:
             yield f"{store.uri_of(shard.key)}: listed with {shard.rows} rows, not the plan's"
 
 
@@ -130,14 +155,14 @@ def _listing_problems(store: ObjectStore, run: CommittedRun) -> Iterator[str]:
 
 def _deep_problems(store: ObjectStore, runs: list[CommittedRun]) -> Iterator[str]:
     """Problems of the shards' contents; at most `_THREADS` shards are in memory."""
-    work = chain.from_iterable(((run.plan, shard) for shard in run.manifest.shards) for run in runs)
+    work = chain.from_iterable(((run, shard) for shard in run.manifest.shards) for run in runs)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as pool:
         pending: set[Future[list[str]]] = set()
-        for plan, shard in work:
+        for run, shard in work:
             if len(pending) == _THREADS:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from _results(done)
-            pending.add(pool.submit(_shard_problems, store, plan, shard))
+            pending.add(pool.submit(_shard_problems, store, run.plan, shard, run.manifest.without))
         yield from _results(wait(pending).done)
 
 
@@ -145,7 +170,9 @@ def _results(done: Iterable[Future[list[str]]]) -> Iterator[str]:
     return chain.from_iterable(future.result() for future in done)
 
 
-def _shard_problems(store: ObjectStore, run: RunPlan, shard: ShardReceipt) -> list[str]:
+def _shard_problems(
+    store: ObjectStore, run: RunPlan, shard: ShardReceipt, without: tuple[int, ...]
+) -> list[str]:
     """At most one problem of each kind a shard, so that a ruined shard does not fill the report."""
     where = store.uri_of(shard.key)
     try:
@@ -160,7 +187,7 @@ def _shard_problems(store: ObjectStore, run: RunPlan, shard: ShardReceipt) -> li
         return [f"{where} has other columns, types or features than its plan gives"]
     if shard.index >= run.plan.num_shards:
         return []  # named by _manifest_problems
-    expected = scalar_columns(run, run.plan.shard(shard.index))
+    expected = scalar_columns(run, remaining_spec(run.plan, shard.index, without))
     if table.num_rows != len(expected["sample_id"]):
         return [f"{where} has {table.num_rows} rows, not the plan's {len(expected['sample_id'])}"]
     differing = [name for name, values in expected.items() if table[name].to_pylist() != values]

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from augment.errors import AugmentError
-from pipelines.cli import datasets, jobs
+from pipelines.cli import datasets, exporting, history, jobs, upkeep
 from pipelines.cli.shared import print_json
 
 __all__ = ["app", "main"]
@@ -29,6 +29,13 @@ VERBS = (
     jobs.demo,
     datasets.verify,
     datasets.files,
+    exporting.export,
+    history.log,
+    history.diff,
+    history.explain,
+    history.revoke,
+    upkeep.gc,
+    upkeep.doctor,
 )
 """In the order of `--help`."""
 

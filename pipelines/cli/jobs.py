@@ -53,8 +53,9 @@ def inspect(
     quiet: Quiet = False,
     progress: Mode = "auto",
 ) -> None:
-    """Count the classes; with --deep also name every image that can't be read."""
-    from augment.report.tables import census_table
+    """Count the classes; with --deep also name every image that can't be read, and those that are there twice."""
+    from augment.report.duplicates import duplicates_table
+    from augment.report.tables import census_table, set_aside
 
     loaded = load(config, set_)
     census = _census(loaded, deep, progress_of(progress, quiet))
@@ -62,6 +63,10 @@ def inspect(
         print_json(census.model_dump(mode="json"))
     else:
         Console().print(census_table(census.counts, census.bad))
+        if census.held_out or census.dropped:
+            Console().print(set_aside(census.held_out, census.dropped))
+        if census.duplicates is not None:
+            Console().print(duplicates_table(census.duplicates))
 
 
 def plan(
@@ -74,12 +79,12 @@ def plan(
 ) -> None:
     """Say how many samples each class needs, what the preset chooses, and what it all costs. Makes nothing."""
     from augment.report.tables import chosen_table, plan_chart, plan_summary
-    from pipelines.planning import cost_of, plan_for
+    from pipelines.planning import cost_of, existing_for, plan_for
     from pipelines.presets import choices_document, local_hardware, settled
 
     loaded = load(config, set_)
     census = _census(loaded, deep, progress_of(progress, quiet))
-    planned = plan_for(loaded, census.counts)
+    planned = plan_for(loaded, census.counts, existing_for(loaded))
     hardware = local_hardware(loaded.ray)
     preset = settled(loaded, census.counts, hardware)
     cost = cost_of(planned, preset.config, hardware)
@@ -164,11 +169,11 @@ def demo(
 
 
 def _census(config: "Config", deep: bool, progress: "Progress") -> "Census":
-    from augment.data.census import take_census
+    from augment.data.census import images_to_open, take_census
     from augment.data.sources import open_source
 
     source = open_source(config.source)
-    total = len(source.listing().labels_B) if deep else 1
+    total = images_to_open(source) if deep else 1
     with progress.stage("census", total=total, unit="images") as stage:
         return take_census(
             source, image=config.image, deep=deep, progress=lambda done, total: stage.advance_to(done)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from augment.data.census import take_census
-from augment.data.config import ImageConfig, SourceConfig
+from augment.data.config import ImageConfig, SourceConfig, SplitConfig
 from augment.data.demo import demo_path
 from augment.data.demo.make_fashion_mnist_lt import (
     CLASS_NAMES,
@@ -72,7 +72,10 @@ def test_the_script_keeps_the_first_images_of_each_class_bit_for_bit(tmp_path: P
         write_idx(tmp_path / f"{split}-images-idx3-ubyte.gz", images)
         write_idx(tmp_path / f"{split}-labels-idx1-ubyte.gz", labels)
     train, test = make_demo(tmp_path, tmp_path / "out")
-    source, small = open_source(SourceConfig(uri=str(test))), ImageConfig(size=16, channels=1)
+    source, small = (
+        open_source(SourceConfig(uri=str(test), split=SplitConfig(by="none"))),
+        ImageConfig(size=16, channels=1),
+    )
     assert np.bincount(source.listing().labels_B).tolist() == [50] * 10
     for chunk in source.chunks():
         for item in source.read(chunk):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import pickle
+import tracemalloc
 import uuid
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from augment.data.config import SourceConfig
-from augment.data.folder import FolderSource
-from augment.errors import InputError
+from augment.data.config import SourceConfig, SplitConfig
+from augment.data.sources import Source, open_source
+from augment.errors import ConfigError, InputError
 from augment.objects import ObjectNotFoundError, open_store
 from augment.types import BadImage, ClassInfo
 from tests.data.factory import class_folders, encoded, picture, write_files
@@ -20,8 +21,8 @@ from tests.data.factory import class_folders, encoded, picture, write_files
 FILES = class_folders({"zebra": 2, "ape": 3})
 
 
-def source_at(uri: str, **config: object) -> FolderSource:
-    return FolderSource(SourceConfig.model_validate({"uri": uri, **config}))
+def source_at(uri: str, **config: object) -> Source:
+    return open_source(SourceConfig.model_validate({"uri": uri, "format": "folder", **config}))
 
 
 def fill(uri: str, files: dict[str, bytes]) -> str:
@@ -157,9 +158,67 @@ def test_a_file_whose_name_is_no_text_is_named_and_left_out(tmp_path: Path) -> N
     nameless = os.fsdecode(os.fsencode(tmp_path / "a") + b"/\xff.png")
     Path(nameless).write_bytes((tmp_path / "a").joinpath(os.listdir(tmp_path / "a")[0]).read_bytes())
 
-    listing = FolderSource(SourceConfig(uri=str(tmp_path))).listing()
+    listing = source_at(str(tmp_path)).listing()
 
     assert len(listing.labels_B) == 3
     assert [(bad.name, bad.reason) for bad in listing.bad] == [
         ("'a/\\udcff.png'", "has a name that is not UTF-8; rename it")
     ]
+
+
+SPLIT = {"train/cat/1.png": b"1", "train/dog/2.png": b"2", "test/cat/3.png": b"3", "val/dog/4.png": b"4"}
+
+
+def test_folders_named_as_splits_with_class_folders_below_are_splits(tmp_path: Path) -> None:
+    source = source_at(write_files(tmp_path, {**SPLIT, "test/README.md": b"x", ".git/x": b"x"}))
+    assert [info.name for info in source.listing().classes] == ["cat", "dog"]
+    assert source.names() == ["train/cat/1.png", "train/dog/2.png"]
+    assert {split: held.names() for split, held in source.held_out().items()} == {
+        "test": ["test/cat/3.png"],
+        "validation": ["val/dog/4.png"],
+    }
+
+
+def test_folders_named_as_splits_without_class_folders_are_classes(tmp_path: Path) -> None:
+    source = source_at(write_files(tmp_path, {"train/1.png": b"1", "test/2.png": b"2"}))
+    assert [info.name for info in source.listing().classes] == ["test", "train"]
+
+
+def test_a_class_may_be_named_as_a_split_among_others(tmp_path: Path) -> None:
+    source = source_at(write_files(tmp_path, {"test/a/1.png": b"1", "rest/2.png": b"2"}))
+    assert [info.name for info in source.listing().classes] == ["rest", "test"]
+
+
+def test_images_beside_class_folders_of_a_split_are_an_error_not_a_guess(tmp_path: Path) -> None:
+    uri = write_files(tmp_path, {**SPLIT, "test/stray.png": b"x"})
+    with pytest.raises(InputError, match=r"folder 'test' is named as a split, and holds images beside class"):
+        source_at(uri).counts()
+    everything = source_at(uri, split=SplitConfig(by="none")).listing()
+    assert [info.name for info in everything.classes] == ["test", "train", "val"]
+
+
+def test_a_class_folder_of_a_split_without_an_image_is_an_input_error(tmp_path: Path) -> None:
+    uri = write_files(tmp_path, {**SPLIT, "test/eel/1.png": b""})
+    with pytest.raises(InputError, match=r"/\*/eel holds no usable image: test/eel/1\.png is empty"):
+        source_at(uri).counts()
+    (tmp_path / "test/eel/1.png").unlink()
+    with pytest.raises(InputError, match=r"/\*/eel holds no usable image;"):
+        source_at(uri).counts()
+
+
+def test_class_folders_have_no_column_of_splits(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"source\.split\.by=column: class folders"):
+        source_at(write_files(tmp_path, SPLIT), split=SplitConfig(by="column")).counts()
+
+
+def test_counting_files_takes_no_memory_a_file() -> None:
+    uri = fill(f"memory://{uuid.uuid4().hex}", {f"ape/{index:06d}.png": b"x" for index in range(10_000)})
+    open_store(uri).put("bee/1.png", b"x")
+    next(open_store(uri).list())  # the store sorts its keys at the first listing
+    tracemalloc.start()
+    try:
+        assert source_at(uri).counts().counts.counts == (10_000, 1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000  # 100 bytes a file would be more

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from augment.data.config import SourceConfig
-from augment.data.parquet import ParquetSource
+from augment.data.config import SourceConfig, SplitConfig
+from augment.data.sources import Source, open_source
 from augment.errors import ConfigError, InputError
 from augment.objects import open_store
 from augment.types import BadImage, ClassInfo
@@ -21,12 +25,12 @@ from tests.data.factory import encoded, image_structs, picture, write_parquet
 NAMES = ["cat", "dog", "eel"]
 
 
-def source_at(uri: str | Path, **config: object) -> ParquetSource:
-    return ParquetSource(SourceConfig.model_validate({"uri": str(uri), **config}))
+def source_at(uri: str | Path, **config: object) -> Source:
+    return open_source(SourceConfig.model_validate({"uri": str(uri), "format": "parquet", **config}))
 
 
-def read_all(source: ParquetSource) -> list[tuple[int, str, bytes]]:
-    return [tuple(item) for chunk in source.chunks() for item in source.read(chunk)]
+def read_all(source: Source) -> list[tuple[int, str, bytes]]:
+    return [tuple(item)[:3] for chunk in source.chunks() for item in source.read(chunk)]
 
 
 def test_class_label_metadata_names_every_class_even_one_without_images(tmp_path: Path) -> None:
@@ -268,3 +272,112 @@ def test_parquet_on_s3_gives_the_same_listing_and_bytes_as_a_local_file(tmp_path
         assert read_all(source_at(here)) == read_all(source_at(there))
     with pytest.raises(InputError, match=r"no \.parquet file lies at"):
         source_at(f"{s3_uri}/c.parquet").listing()
+
+
+def test_public_test_rows_with_the_label_minus_one_are_held_out_and_unlabelled(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=NAMES)})
+    image = {"bytes": encoded(picture()), "path": None}
+    for split, labels in {"train": [2, 0], "test": [-1, -1, -1]}.items():
+        rows = datasets.Dataset.from_dict({"image": [image] * len(labels), "label": labels}, features)
+        rows.to_parquet(str(tmp_path / "data" / f"{split}-00000-of-00001.parquet"))
+    source = source_at(tmp_path)
+    assert source.listing().labels_B.tolist() == [2, 0]
+    assert source.listing().bad == ()
+    assert source.held_out()["test"].listing().labels_B.tolist() == [-1, -1, -1]
+    assert source.counts().held_out["test"].total == 0
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int8(), pa.string())], ids=str)
+def test_a_column_of_splits_is_obeyed(tmp_path: Path, kind: pa.DataType) -> None:
+    table = pa.table({"image": image_structs(4), "label": [0, 1, 0, None]})
+    table = table.append_column("split", pa.array(["train", "Test", "train", "test"]).cast(kind))
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=3)
+    source = source_at(tmp_path)
+    assert [index for index, _, _ in read_all(source)] == [0, 1]
+    assert source.names() == ["img/0.png", "img/2.png"]
+    assert source.held_out()["test"].listing().labels_B.tolist() == [1, -1]
+    assert len(source_at(tmp_path, split=SplitConfig(by="none")).listing().labels_B) == 3
+
+
+def test_a_class_label_column_of_splits_is_read_by_its_names(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "label": datasets.ClassLabel(names=NAMES),
+            "split": datasets.ClassLabel(names=["train", "test"]),
+        }
+    )
+    rows = {
+        "image": [{"bytes": encoded(picture()), "path": None}] * 3,
+        "label": [0, 1, 2],
+        "split": [0, 1, 0],
+    }
+    datasets.Dataset.from_dict(rows, features).to_parquet(str(tmp_path / "a.parquet"))
+    source = source_at(tmp_path)
+    assert source.listing().labels_B.tolist() == [0, 2]
+    assert source.held_out()["test"].listing().labels_B.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("splits", "config", "message"),
+    [
+        (["train", None], {}, r"a\.parquet has rows with no split \(null\) in 'split'"),
+        (["train", "fold3"], {}, r"rows with the split 'fold3'"),
+        ([1, 2], {}, r"column 'split' is int64; source\.split\.column must name one of text"),
+        (
+            ["train", "test"],
+            {"by": "column", "column": "part"},
+            r"has no column 'part'.*set source\.split\.column",
+        ),
+    ],
+)
+def test_a_column_of_splits_that_cant_be_understood_is_an_input_error(
+    tmp_path: Path, splits: list[Any], config: dict[str, str], message: str
+) -> None:
+    table = pa.table({"image": image_structs(2), "label": [0, 1], "split": splits})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=message):
+        source_at(tmp_path, split=SplitConfig.model_validate(config)).counts()
+
+
+@given(
+    labels=st.one_of(
+        st.lists(st.none() | st.integers(-3, 5)),
+        st.lists(st.none() | st.sampled_from([0, 2**63 - 1, -(2**63), 5_000])),
+        st.lists(st.none() | st.sampled_from(["", "a", "b", "é"])),
+    ),
+    rows=st.integers(1, 4),
+    encode=st.booleans(),
+)
+def test_labels_are_counted_as_python_counts_them(labels: list[Any], rows: int, encode: bool) -> None:
+    column = pa.array(labels) if any(label is not None for label in labels) else pa.array(labels, pa.int64())
+    with tempfile.TemporaryDirectory() as folder:
+        images = pa.array([b"x"] * len(labels), pa.binary())
+        column = column.dictionary_encode() if encode else column
+        path = write_parquet(Path(folder) / "a.parquet", column, images, row_group_size=rows)
+        good = [label for label in labels if label not in (None, "")]
+        if not good:
+            with pytest.raises(InputError, match="holds no labelled image"):
+                source_at(path).counts()
+            return
+        counts = source_at(path).counts()
+        found = dict(zip((info.name for info in counts.counts.classes), counts.counts.counts, strict=True))
+        assert found == dict(Counter(map(str, good)))
+        assert len(counts.bad) == len(labels) - len(good)
+        listing = source_at(path).listing()
+        assert [listing.classes[index].name for index in listing.labels_B] == [str(label) for label in good]
+        assert (listing.fingerprint, listing.bad) == (counts.fingerprint, counts.bad)
+
+
+def test_swapping_two_labels_changes_the_fingerprint(tmp_path: Path) -> None:
+    images = pa.array([b"x"] * 4, pa.binary())
+    paths = [
+        write_parquet(tmp_path / str(index) / "a.parquet", pa.array(labels), images, compression="none")
+        for index, labels in enumerate(([0, 1, 0, 1], [1, 0, 0, 1]))
+    ]
+    assert Path(paths[0]).stat().st_size == Path(paths[1]).stat().st_size
+    one, other = (source_at(path).counts() for path in paths)
+    assert one.counts == other.counts
+    assert one.fingerprint != other.fingerprint

@@ -143,6 +143,19 @@ def test_the_shards_of_a_plan_together_are_its_samples_whatever_their_size(expor
             np.testing.assert_array_equal(ours, theirs)
 
 
+def test_any_row_of_a_shard_can_be_made_again_by_its_own_forward_pass(exported):
+    with opened(exported) as generator:
+        for shard_rows, rows in (
+            (25, (0, 7, 24)),
+            (67, (31, 32, 66)),
+        ):  # of whole passes, and of a padded one
+            spec = plan(shard_rows=shard_rows).shard(0)
+            block = generator.generate_block(plan(shard_rows=shard_rows), spec)
+            for row in rows:
+                again = generator.generate_row(plan(shard_rows=shard_rows), spec, row)
+                assert np.array_equal(again, block.pixels_BHWC[row])
+
+
 def test_a_plan_of_other_classes_or_images_is_refused(exported):
     renamed = (*plan().classes[:2], ClassTarget(label=20, name="cape", real=3, target=30))
     with opened(exported) as generate:

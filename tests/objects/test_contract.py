@@ -127,3 +127,15 @@ def test_an_object_has_a_full_name(store: ObjectStore) -> None:
 def test_stores_with_nested_roots_share_objects(store: ObjectStore, store_uri: str) -> None:
     open_store(f"{store_uri}/inner/").put("key", b"value")
     assert store.get("inner/key") == b"value"
+
+
+def test_a_range_is_those_bytes_and_ends_where_the_object_does(store: ObjectStore) -> None:
+    store.put("key", b"0123456789")
+    ranges = [(0, 10), (3, 7), (9, 10), (4, 4), (8, 99), (10, 12), (50, 60), (0, 0)]
+    assert [store.get_range("key", start, stop) for start, stop in ranges] == [
+        b"0123456789"[start:stop] for start, stop in ranges
+    ]
+    store.put("empty", b"")
+    assert store.get_range("empty", 0, 5) == b""
+    with pytest.raises(ObjectNotFoundError, match="nowhere"):
+        store.get_range("nowhere", 0, 1)

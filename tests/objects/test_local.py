@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,34 @@ def test_files_have_the_usual_mode_of_this_user(tmp_path: Path) -> None:
 def test_a_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert LocalStore("~/set").uri == f"{tmp_path}/set"
+
+
+def test_writers_and_a_deleter_of_the_same_folder_do_not_trouble_each_other(tmp_path: Path) -> None:
+    """A deletion removes the folders that it leaves empty, in which a writer may be about to put something."""
+    store = LocalStore(str(tmp_path / "store"))
+
+    def write_and_delete(writer: int) -> None:
+        for round_ in range(200):
+            assert store.put_if_absent(f"a/b/c/{writer}-{round_}", b"x")
+            store.delete(f"a/b/c/{writer}-{round_}")
+
+    def list_all(_: int) -> None:
+        for _ in range(200):
+            assert all(found.size == 1 for found in store.list())
+
+    with ThreadPoolExecutor(4) as pool:
+        list(
+            pool.map(lambda act: act[0](act[1]), [(write_and_delete, n) for n in range(3)] + [(list_all, 0)])
+        )
+    assert list(store.list()) == []
+
+
+def test_a_disk_too_full_for_a_folder_is_no_fault_of_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(path: object, mode: int = 0o777) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "mkdir", full_disk)
+    with pytest.raises(RetryLaterError, match="free some space"):
+        LocalStore(str(tmp_path / "store")).put("data/shard", b"x")

@@ -1,11 +1,10 @@
-"""One Ray instance and one small job for all tests of the pipelines."""
+"""One small job for all tests of the pipelines."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,21 +38,6 @@ class Finished:
 
     config_file: Path
     result: RunResult
-
-
-@pytest.fixture(scope="session")
-def ray_and_s3(seaweed: SeaweedServer) -> Iterator[SeaweedServer]:
-    """Ray on this machine, its workers with the S3 server's credentials in their environment."""
-    import ray
-
-    before = dict(os.environ)
-    os.environ.update(seaweed.env)
-    seaweed.create_bucket("jobs")
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
-    yield seaweed
-    ray.shutdown()
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from augment.errors import InputError
 from augment.planning.config import BalanceConfig
 from augment.planning.plan import make_plan
 from augment.planning.policy import targets
-from augment.types import AugmentPlan, ClassCounts, ClassInfo, ImageShape
+from augment.types import AugmentPlan, ClassCounts, ClassInfo, ExistingRows, ImageShape
 
 
 def planned(counts: list[int], **fields: Any) -> AugmentPlan:
@@ -49,6 +49,14 @@ def test_a_plan_is_the_policys_targets_and_nothing_but_its_inputs(counts: list[i
 )
 def test_whatever_decides_bytes_changes_the_plan_id(change: dict[str, Any]) -> None:
     assert planned([9, 90], **change).plan_id != planned([9, 90]).plan_id
+
+
+def test_a_top_up_plans_only_what_is_missing_and_goes_on_counting() -> None:
+    held = ExistingRows(label=0, name="c0", rows=60, next_index=75)
+    plan = planned([9, 90], existing=[held])
+    assert plan.rows == 90 - 9 - 60
+    assert [(piece.first, piece.count) for spec in plan.shards() for piece in spec.pieces] == [(75, 21)]
+    assert plan.plan_id != planned([9, 90]).plan_id
 
 
 def test_a_billion_samples_are_planned_as_easily_as_ten() -> None:

@@ -12,8 +12,8 @@ from imblearn.utils import check_sampling_strategy
 
 from augment.errors import ConfigError, InputError
 from augment.planning.config import BalanceConfig
-from augment.planning.policy import STRATEGIES, targets
-from augment.types import ClassCounts, ClassInfo, ClassTarget
+from augment.planning.policy import STRATEGIES, targets, topped_up
+from augment.types import ClassCounts, ClassInfo, ClassTarget, ExistingRows
 
 NAMES = ["auto", "minority", "not minority", "not majority", "all"]
 sizes = st.lists(st.integers(1, 80), min_size=2, max_size=7)
@@ -243,3 +243,51 @@ def test_every_mistake_in_a_map_is_named_with_its_mend() -> None:
     assert "did you mean 'platelets'?" in unknown
     assert "'zebra'; the classes are platelets, red" in stranger
     assert "'red' has 100 images, more than its final total of 50" in shrinking
+
+
+# ---- top-up ---------------------------------------------------------------------------------------------
+
+
+def rows_of(label: int, rows: int, next_index: int = 0, name: str | None = None) -> ExistingRows:
+    return ExistingRows(label=label, name=name or f"c{label}", rows=rows, next_index=next_index)
+
+
+@given(any_sizes, limits, st.data())
+def test_a_top_up_ends_at_the_target_or_at_what_is_there(
+    counts: list[int], fields: dict[str, Any], data: st.DataObject
+) -> None:
+    wanted = targets(counts_of(*counts), BalanceConfig(**fields))
+    labels = data.draw(st.lists(st.integers(0, len(counts)), unique=True))  # one more than there are classes
+    existing = [
+        rows_of(label, data.draw(st.integers(0, 100)), data.draw(st.integers(0, 100))) for label in labels
+    ]
+    found = topped_up(wanted, existing)
+    held = {rows.label: rows for rows in existing}
+    for before, after in zip(wanted, found, strict=True):
+        there = held.get(after.label, rows_of(after.label, 0))
+        assert after.synthetic >= 0
+        assert after.existing == there.rows
+        assert after.first == there.next_index
+        assert after.real + after.existing + after.synthetic == max(before.target, before.real + there.rows)
+        assert (after.label, after.name, after.real) == (before.label, before.name, before.real)
+
+
+@given(any_sizes, limits)
+def test_a_top_up_of_what_was_just_made_makes_nothing(counts: list[int], fields: dict[str, Any]) -> None:
+    wanted = targets(counts_of(*counts), BalanceConfig(**fields))
+    made = [rows_of(target.label, target.synthetic, target.synthetic) for target in wanted]
+    assert synthetic(topped_up(wanted, made)) == [0] * len(counts)
+    assert topped_up(wanted, ()) == wanted
+
+
+def test_a_class_that_holds_more_than_its_target_says_so() -> None:
+    found = topped_up(targets(counts_of(100, 90), balance()), [rows_of(1, 30, 30)])
+    assert (found[1].target, found[1].synthetic) == (120, 0)
+    assert found[1].note == "holds 20 more than its target: none is removed"
+
+
+def test_a_label_that_has_rows_of_another_class_is_refused() -> None:
+    wanted = targets(counts_of(100, 90), balance())
+    with pytest.raises(ConfigError, match=r"label 1 are of class 'cat', and here it is 'c1'"):
+        topped_up(wanted, [rows_of(1, 3, 3, name="cat")])
+    assert topped_up(wanted, [rows_of(1, 0, 3, name="cat")])[1].first == 3  # no such row is left

@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from augment.gan.presets import ChosenField
 from augment.objects import open_store
 from augment.report import card
 from augment.report.card import dataset_card
 from augment.store.reading import open_dataset
+from augment.store.revoke import revoke_classes
 from augment.types import ClassTarget
 from tests.store.helpers import commit, tiny_run
+from tests.store.readers.hostile import HOSTILE_NAMES
 
 
 def committed(classes: tuple[ClassTarget, ...] | None = None, runs: int = 1) -> str:
@@ -91,7 +95,7 @@ def test_what_the_preset_chose_is_listed_where_it_chose() -> None:
 def test_a_class_name_cannot_break_the_page() -> None:
     name = "<script>\n---\n| x | [a](http://b)"
     text = committed((ClassTarget(label=0, name=name, real=1, target=3),))
-    assert "<script>" not in text
+    assert "<script>" not in text.split("\n---\n")[1]  # in the front matter it is a quoted string
     assert text.count("\n---\n") == 1
     assert front_matter(text)["pretty_name"]
 
@@ -104,3 +108,71 @@ def test_the_same_version_gives_the_same_card_without_a_trace_of_the_machine(tmp
         cards.append(dataset_card(open_dataset(store.uri)))
     assert cards[0] == cards[1]
     assert str(tmp_path) not in cards[0]
+
+
+# ---- the card as Hugging Face's own library reads it ------------------------------------------------------
+
+
+def test_hugging_faces_own_library_takes_the_card() -> None:
+    from huggingface_hub import DatasetCard
+
+    classes = tuple(
+        ClassTarget(label=label, name=name, real=1, target=2) for label, name in enumerate(HOSTILE_NAMES)
+    )
+    card_ = DatasetCard(committed(classes))
+    data = card_.data.to_dict()
+    assert data["annotations_creators"] == ["machine-generated"]
+    assert data["source_datasets"] == ["extended"]
+    assert data["size_categories"] == ["n<1K"]
+    assert "synthetic" in data["tags"]
+    assert data["configs"][0]["data_files"][0]["split"] == "train"
+    (label,) = [one for one in data["dataset_info"]["features"] if one["name"] == "label"]
+    assert list(label["dtype"]["class_label"]["names"].values()) == list(HOSTILE_NAMES)
+
+
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=3, unique=True
+    ).filter(lambda names: "\0last" not in names)
+)
+def test_hugging_faces_own_library_finds_every_class_name(names: list[str]) -> None:
+    from huggingface_hub import DatasetCard
+
+    classes = tuple(ClassTarget(label=label, name=name, real=1, target=1) for label, name in enumerate(names))
+    store = open_store(f"memory://{uuid.uuid4().hex}")
+    commit(
+        store, tiny_run(classes=(*classes, ClassTarget(label=len(names), name="\0last", real=0, target=1)))
+    )
+    features = DatasetCard(dataset_card(open_dataset(store.uri))).data.to_dict()["dataset_info"]["features"]
+    found = list(features[1]["dtype"]["class_label"]["names"].values())
+    assert found == [*names, "\0last"]
+
+
+def test_a_later_run_that_knows_more_classes_is_loaded_with_the_earlier_one(tmp_path: Path) -> None:
+    import datasets
+
+    store = open_store(str(tmp_path / "set"))
+    few = (ClassTarget(label=0, name="cat", real=1, target=3),)
+    commit(store, tiny_run(classes=few))
+    commit(store, tiny_run(classes=(*few, ClassTarget(label=1, name="dog", real=1, target=3))), "append")
+    store.put("README.md", dataset_card(open_dataset(store.uri)).encode())
+    loaded = datasets.load_dataset(store.uri, split="train", cache_dir=str(tmp_path / "cache"))
+    assert loaded.features["label"].names == ["cat", "dog"]
+    assert sorted(loaded["label"]) == [0, 0, 0, 0, 1, 1]
+    assert isinstance(loaded.features["image"], datasets.Image)
+
+
+def test_labels_with_gaps_are_plain_numbers() -> None:
+    front = front_matter(committed((ClassTarget(label=7, name="cat", real=1, target=3),)))
+    assert {"name": "label", "dtype": "int64"} in front["dataset_info"]["features"]  # type: ignore[index]
+
+
+def test_a_run_of_which_classes_were_revoked_is_named_file_by_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card, "MAX_LISTED_FILES", 2)
+    store = open_store(f"memory://{uuid.uuid4().hex}")
+    commit(store, tiny_run(seed=1))
+    revoke_classes(store, ["test"], "why")
+    commit(store, tiny_run(seed=2), "append")
+    dataset = open_dataset(store.uri)
+    narrowed = [shard.key for shard in dataset.runs[0].manifest.shards]
+    assert card.data_files(dataset) == [*narrowed, f"data/{tiny_run(seed=2).run_id}/*.parquet"]

@@ -89,6 +89,15 @@ def test_a_plan_shows_real_and_synthetic_with_different_characters() -> None:
     assert lines[3] == "█ real   ░ synthetic"
 
 
+def test_a_top_up_shows_what_the_dataset_holds_already() -> None:
+    plan = plan_of(1000, 500)
+    held = plan.classes[1].model_copy(update={"existing": 300, "first": 300})
+    lines = rendered(plan_chart(plan.model_copy(update={"classes": (plan.classes[0], held)}))).splitlines()
+    assert lines[0].split() == ["Class", "Real", "Existing", "Synthetic", "Total"]
+    assert lines[2].split()[:6] == ["class", "1", "500", "300", "+200", "1,000"]
+    assert abs(lines[2].count("█") - lines[2].count("░")) <= 1  # what is there is synthetic, too
+
+
 def test_every_deviation_of_a_plan_is_shown_below_it() -> None:
     said = rendered(plan_chart(plan_of(1000, 500, 3, min_real=10, below_min_real="skip", max_per_class=100)))
     assert "  class 1: max_per_class: 100 of 500 samples\n" in said

@@ -39,16 +39,18 @@ def tiny_run(
     image_format: Any = "png",
     classes: tuple[ClassTarget, ...] = CLASSES,
     versions: dict[str, str] | None = None,
+    shard_rows: int = 4,
+    source_fingerprint: str | None = None,
 ) -> RunPlan:
-    plan = AugmentPlan(
-        seed=seed, image=ImageShape(size=16, channels=channels), classes=classes, shard_rows=4, batch_size=4
-    )
+    image = ImageShape(size=16, channels=channels)
+    plan = AugmentPlan(seed=seed, image=image, classes=classes, shard_rows=shard_rows, batch_size=4)
     return make_run_plan(
         plan,
         generator_sha256="ab" * 32,
         image_format=image_format,
         augmentation=None,
         versions=versions or {"torch": "2.6.0"},
+        source_fingerprint=source_fingerprint,
     )
 
 

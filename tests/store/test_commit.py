@@ -195,7 +195,8 @@ def test_a_run_id_covers_what_decides_pixels_and_not_the_versions() -> None:
                 versions={},
             )
         )
-    assert len({run.run_id, *(other.run_id for other in others)}) == 6
+    others.append(tiny_run(source_fingerprint="5" * 64))
+    assert len({run.run_id, *(other.run_id for other in others)}) == 7
 
 
 def test_a_newer_augmentation_library_is_a_named_difference_not_a_second_run(memory: ObjectStore) -> None:

@@ -1,0 +1,308 @@
+"""Images listed in CSV or JSON-lines files: a place and a label a line, maybe a split.
+
+Owns how such a file is read and which object a line means. A relative path lies below the manifest's folder;
+a URI obeys the rules of every other URI. Whether an image is there is found when it is read: until then it
+counts, and no store is asked about a million files one by one.
+"""
+
+import csv
+import io
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from augment.data.config import SourceConfig
+from augment.data.images import BadImageError
+from augment.data.json_rows import json_label, json_object
+from augment.data.listing import Chunk
+from augment.data.packed import PackedText
+from augment.data.places import EtagDigest, Place, suffix_of
+from augment.data.ranged import ranged_file
+from augment.data.scan import UNLABELLED, Label, ReadImage, RowLog, Scan, classes_of_values, text_label
+from augment.data.splits import split_of_word, splits_of_files, unknown_split
+from augment.errors import ConfigError, InputError
+from augment.objects import ObjectNotFoundError, ObjectStore, StoredObject, open_store
+from augment.strict_yaml import redact
+from augment.types import BadImage
+
+__all__ = ["MANIFEST_SUFFIXES", "ManifestFormat"]
+
+MANIFEST_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+"""File suffix → format."""
+
+_PLACE_COLUMNS = ("uri", "path")
+_CHUNK_IMAGES = 256
+_READ_THREADS = 8  # reads wait on the store, not on a CPU
+_LINE_BYTES = 1_000_000
+_WINDOW_BYTES = 1_000_000  # of a manifest, read at once
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line: the fields it has, or why it can't be read."""
+
+    number: int  # from 1, the header of a CSV being the first
+    fields: Mapping[str, object] = field(default_factory=dict)
+    fault: str = ""
+
+
+@dataclass
+class _Kept:
+    """Every row's place as the manifest writes it, and the manifest it stands in."""
+
+    manifests: list[str] = field(default_factory=list)
+    manifest_B: "array[int]" = field(default_factory=lambda: array("i"))
+    places: PackedText = field(default_factory=PackedText)
+
+
+class ManifestFormat:
+    """Lines of CSV or JSONL files (see scan.Format), in the order of the files' keys."""
+
+    def __init__(self, place: Place, config: SourceConfig, kind: str) -> None:
+        """`kind`: `csv` or `jsonl`."""
+        self.place = place
+        self.config = config
+        self.kind = kind
+        self._kept: _Kept | None = None
+
+    def __reduce__(self) -> tuple[type["ManifestFormat"], tuple[Place, SourceConfig, str]]:
+        return ManifestFormat, (self.place, self.config, self.kind)
+
+    def scan(self, *, keep: bool) -> Scan:
+        """See Format. InputError naming file and line for a manifest that is no CSV or has no such columns."""
+        manifests = [
+            item for item in self.place.objects()
+            if item.key == self.place.only_key or MANIFEST_SUFFIXES.get(suffix_of(item.key)) == self.kind
+        ]  # fmt: skip
+        if not manifests:
+            raise InputError(f"no .{self.kind} file lies at {self.place.uri}; check source.uri")
+        named = self.config.split.by in ("auto", "file", "folder")
+        keys = [item.key for item in manifests]
+        split_of = splits_of_files(keys, self.config.split, self.place.uri) if named else {}
+        kept, log, bad, etag = _Kept(), RowLog(keep=keep), list[BadImage](), EtagDigest()
+        for item in manifests:
+            etag.add(item)
+            kept.manifests.append(item.key)
+            self._scan_one(item, split_of.get(item.key), log, bad, kept if keep else None)
+        self._kept = kept if keep else None
+        splits = {split for split, _ in log.pairs}
+        if len(splits) > 1 and "" in splits:
+            raise unknown_split(None, self.place.uri, self.config.split)
+        classes, index_of = classes_of_values(label for _, label in log.pairs if label is not None)
+        pairs = [(split, UNLABELLED if label is None else index_of[label]) for split, label in log.pairs]
+        ranked = any(isinstance(label, str) for _, label in log.pairs)
+        return log.scan(classes, pairs, ranked=ranked, bad=bad, etag=etag.hexdigest())
+
+    def chunks(self, keep_B: npt.NDArray[np.bool_]) -> Iterator[Chunk]:
+        """See Format: up to 256 images of one manifest."""
+        kept = self._kept_rows()
+        manifest_B = np.frombuffer(kept.manifest_B, dtype=np.int32)
+        first = 0
+        for number, manifest in enumerate(kept.manifests):
+            rows = np.flatnonzero(keep_B & (manifest_B == number)).tolist()
+            for start in range(0, len(rows), _CHUNK_IMAGES):
+                places = tuple(kept.places[row] for row in rows[start : start + _CHUNK_IMAGES])
+                yield Chunk(first, len(places), places, container=manifest)
+                first += len(places)
+
+    def read(self, chunk: Chunk) -> Iterator[ReadImage]:
+        """See Format. An image that is not there has a fault instead of bytes."""
+        folder = chunk.container.rpartition("/")[0]
+        stores: dict[str, ObjectStore] = {}
+        targets = [_target(place, self.place.root, folder) for place in chunk.keys]
+        for root, _ in targets:
+            stores.setdefault(root, open_store(root))
+
+        def read_one(target: tuple[str, str]) -> tuple[bytes, str]:
+            root, key = target
+            try:
+                return stores[root].get(key), ""
+            except ObjectNotFoundError:
+                return b"", "does not exist"
+
+        with ThreadPoolExecutor(max_workers=_READ_THREADS) as pool:
+            for place, (data, fault) in zip(chunk.keys, pool.map(read_one, targets), strict=True):
+                yield ReadImage(place, data, fault)
+
+    def names(self, keep_B: npt.NDArray[np.bool_]) -> list[str]:
+        """See Format: each place as the manifest writes it."""
+        places = self._kept_rows().places
+        return [places[row] for row in np.flatnonzero(keep_B).tolist()]
+
+    def _kept_rows(self) -> _Kept:
+        if self._kept is None:
+            self.scan(keep=True)
+        assert self._kept is not None  # noqa: S101  # the scan keeps them
+        return self._kept
+
+    # ---- lines ----------------------------------------------------------------------------------------
+
+    def _scan_one(
+        self, item: StoredObject, named: str | None, log: RowLog, bad: list[BadImage], kept: _Kept | None
+    ) -> None:
+        """Log every line of one manifest; what can't be used goes into `bad`."""
+        file = ranged_file(open_store(self.place.root), item.key, item.size, _WINDOW_BYTES)
+        folder, column = item.key.rpartition("/")[0], ""
+        for line in _READERS[self.kind](file, self.place.uri_of(item.key)):
+            name = f"{item.key}:{line.number}"
+            if line.fault:
+                bad.append(BadImage(name=name, reason=line.fault))
+                continue
+            column = column or self._column(line.fields, name)
+            split = self._split(line.fields, name) or named or ""
+            row = self._row(line.fields, column, folder)
+            if isinstance(row, str):
+                bad.append(BadImage(name=name, reason=row))
+                continue
+            place, label = row
+            if label is None and split in ("", *self.config.split.use):
+                bad.append(BadImage(name=name, reason="has no label"))
+            log.add(split, label, place)
+            if kept is not None:
+                kept.places.append(place)
+                kept.manifest_B.append(len(kept.manifests) - 1)
+
+    def _column(self, fields: Mapping[str, object], name: str) -> str:
+        """The column of places; InputError where there is none, or no column of labels."""
+        candidates = [column for column in (*_PLACE_COLUMNS, self.config.image_column) if column in fields]
+        has = f"its columns are {', '.join(fields) or 'none'}"
+        if not candidates:
+            raise InputError(
+                f"{self.place.uri_of(name)} has no column 'uri' or 'path'; {has}; rename one, or set "
+                "source.image_column"
+            )
+        if self.config.label_column not in fields:
+            raise InputError(
+                f"{self.place.uri_of(name)} has no column {self.config.label_column!r}; {has}; set "
+                "source.label_column"
+            )
+        return candidates[0]
+
+    def _split(self, fields: Mapping[str, object], name: str) -> str:
+        """The split that a line tells; '' where lines tell none. InputError for one that is not known."""
+        column, by = self.config.split.column, self.config.split.by
+        if by == "column" and column not in fields:
+            raise InputError(
+                f"{self.place.uri_of(name)} has no column {column!r}; its columns are {', '.join(fields)}; set "
+                "source.split.column, or source.split.by=none"
+            )
+        if column not in fields or by not in ("auto", "column"):
+            return ""
+        value = fields[column]
+        word = value if isinstance(value, str) and value else None
+        split = split_of_word(word, self.config.split)
+        if split is None:
+            raise unknown_split(word, self.place.uri_of(name), self.config.split)
+        return split
+
+    def _row(self, fields: Mapping[str, object], column: str, folder: str) -> tuple[str, Label | None] | str:
+        """A line's place and label; or, as a text, why it can't be used."""
+        place, label = fields.get(column), fields.get(self.config.label_column)
+        if not isinstance(place, str) or not place:
+            return f"has no {column}"
+        try:
+            _target(place, self.place.root, folder)
+        except (ConfigError, InputError) as error:
+            return f"names {redact(place)!r}: {error}"
+        if self.kind == "csv":
+            return place, text_label(str(label))
+        try:
+            return place, json_label(label, self.config.label_column)
+        except BadImageError as error:
+            return str(error)
+
+
+def _target(place: str, root: str, folder: str) -> tuple[str, str]:
+    """The store and the key of an image; raises ConfigError or InputError for a place that is not allowed.
+
+    Of a manifest in a bucket, no line may name a file of this machine: whoever wrote it may be a stranger.
+    """
+    scheme, separator, rest = place.partition("://")
+    remote = "://" in root
+    if separator and scheme.lower() != "file":
+        bucket, _, key = rest.partition("/")
+        store = open_store(f"{scheme.lower()}://{bucket}")  # checks the scheme, and for credentials
+        return store.uri, _checked(key)
+    if remote and (separator or place.startswith(("/", "~"))):
+        raise InputError("a manifest in an object store names no local file")
+    if separator or place.startswith("/"):
+        path = open_store(place).uri
+        return "/", _checked(path.lstrip("/"))
+    return root, _checked(f"{folder}/{place}" if folder else place)
+
+
+def _checked(key: str) -> str:
+    parts = key.split("/")
+    if not key or "\0" in key or any(part in ("", "..") for part in parts):
+        raise InputError("no plain path; it may hold no `..` and no empty name")
+    return "/".join(part for part in parts if part != ".")
+
+
+# ---- files --------------------------------------------------------------------------------------------
+
+
+def _csv_lines(file: io.BufferedReader, where: str) -> Iterator[_Line]:
+    """Lines of a CSV with a header. InputError for what is no CSV, from where on lines can't be told apart."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    reader = csv.reader(text, strict=True)
+    header: list[str] | None = None
+    try:
+        for row in reader:
+            if not row:
+                continue
+            if header is None:
+                header = _checked_header([name.strip() for name in row], where)
+            elif len(row) != len(header):
+                fault = f"has {len(row)} fields where the header has {len(header)}"
+                yield _Line(reader.line_num, fault=fault)
+            elif any("\0" in value for value in row):
+                yield _Line(reader.line_num, fault="holds a NUL byte")
+            else:
+                yield _Line(reader.line_num, dict(zip(header, row, strict=True)))
+    except csv.Error as error:
+        raise InputError(
+            f"{where}:{reader.line_num}: no CSV from here on ({error}); mend the line"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
+    if header is None:
+        raise InputError(f"{where} is empty; its first line names the columns")
+
+
+def _checked_header(header: list[str], where: str) -> list[str]:
+    if len(set(header)) < len(header):
+        repeated = next(name for name in header if header.count(name) > 1)
+        raise InputError(f"{where} has two columns {repeated!r}; rename one")
+    return header
+
+
+def _jsonl_lines(file: io.BufferedReader, where: str) -> Iterator[_Line]:
+    """Objects, one a line; a line that is none is lost alone. InputError for a file without a line."""
+    number = 0
+    while line := file.readline(_LINE_BYTES):
+        number += 1
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if not line.strip():
+            continue
+        if len(line) == _LINE_BYTES and not line.endswith(b"\n"):
+            while (rest := file.readline(_LINE_BYTES)) and not rest.endswith(b"\n"):
+                pass
+            yield _Line(number, fault=f"is longer than {_LINE_BYTES:,} bytes")
+            continue
+        try:
+            yield _Line(number, json_object(line))
+        except BadImageError as error:
+            yield _Line(number, fault=str(error))
+    if not number:
+        raise InputError(f"{where} is empty")
+
+
+_READERS: dict[str, Callable[[io.BufferedReader, str], Iterator[_Line]]] = {
+    "csv": _csv_lines,
+    "jsonl": _jsonl_lines,
+}

@@ -1,0 +1,165 @@
+"""Where a source's files lie: a URI, or a glob of files, as a store and the keys that are chosen in it.
+
+Owns what a URI of a source may be, hidden files, and the digest by which a file that was written anew with
+the same size is known. Knows no format.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
+from pathlib import PurePosixPath
+
+from augment.data.demo import DEMO_SCHEME, demo_path
+from augment.errors import ConfigError
+from augment.objects import StoredObject, open_store
+
+__all__ = ["EtagDigest", "Place", "is_hidden", "place_of", "root_of", "suffix_of"]
+
+_WILDCARDS = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One URI of a source: `root` is a store, and `pattern` chooses keys in it ('' takes all)."""
+
+    uri: str  # as the config has it
+    root: str
+    pattern: str = ""
+
+    def objects(self) -> Iterator[StoredObject]:
+        """The chosen files in the order of their keys, listed as they are asked for; none is hidden."""
+        chosen = self._chosen if self.pattern else None
+        for item in open_store(self.root).list(self._prefix):
+            if not is_hidden(item.key) and (chosen is None or chosen.fullmatch(item.key)):
+                yield item
+
+    def uri_of(self, key: str) -> str:
+        """A file's full URI, or its absolute path."""
+        return open_store(self.root).uri_of(key)
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether it is packaged data, whose names say nothing."""
+        return self.uri.startswith(DEMO_SCHEME)
+
+    @property
+    def only_key(self) -> str:
+        """The key of the one file that the URI names outright; '' for a folder or a glob."""
+        key = re.sub(r"\[([*?\[])\]", r"\1", self.pattern)
+        return key if _escaped(key) == self.pattern else ""
+
+    @property
+    def _prefix(self) -> str:
+        return "".join(takewhile(lambda character: character not in "*?[", self.pattern))
+
+    @cached_property
+    def _chosen(self) -> re.Pattern[str]:
+        return _glob_regex(self.pattern, self.uri)
+
+
+class EtagDigest:
+    """A digest over (key, size, etag) of files; where a store has no etags, their times stand in for them."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, item: StoredObject) -> None:
+        """Take the next file, in the order of keys."""
+        version = item.etag or f"{item.modified_s:.9f}"
+        self._digest.update(f"{item.size} {version} {item.key}\n".encode("utf-8", "surrogateescape"))
+
+    def hexdigest(self) -> str:
+        """64 hex digits."""
+        return self._digest.hexdigest()
+
+
+def place_of(uri: str) -> Place:
+    """The place that `uri` names: a folder, one file, or the files that a glob chooses.
+
+    `*`, `?` and `[…]` match within a name, `**` across folders; keys are relative to the folder before the
+    first of them. What exists by its literal name is meant literally. Raises ConfigError for a URI that no
+    store has, InputError for packaged data that isn't there.
+    """
+    if uri.startswith(DEMO_SCHEME):
+        path = demo_path(uri)
+        return Place(uri, str(path.parent), _escaped(path.name))
+    root, pattern = _split_at_wildcard(uri)
+    if pattern:
+        return Place(uri, root, pattern)
+    parent, _, name = root.rpartition("/")
+    if PurePosixPath(name).suffix:
+        parent = parent or ("/" if root.startswith("/") else ".")
+        if not parent.endswith(":/") and any(item.key == name for item in open_store(parent).list(name)):
+            return Place(uri, parent, _escaped(name))
+    return Place(uri, root)  # maybe a folder whose name ends in .parquet, as Spark writes it
+
+
+def root_of(uri: str) -> str:
+    """The URI below which all files of a source lie, as far as its text tells; nothing is contacted."""
+    root, pattern = _split_at_wildcard(uri)
+    # A pattern of one level chooses no file of a folder beside those files.
+    return f"{root}/{pattern}" if pattern and "/" not in pattern and "**" not in pattern else root
+
+
+def is_hidden(key: str) -> bool:
+    """Whether any part of the path starts with a dot (.git, .DS_Store, …)."""
+    return key.startswith(".") or "/." in key
+
+
+def suffix_of(key: str) -> str:
+    """The last suffix in lower case, with its dot: `.png`; '' for none."""
+    name = key[key.rfind("/") + 1 :]
+    dot = name.rfind(".")
+    return name[dot:].lower() if 0 < dot < len(name) - 1 else ""
+
+
+def _split_at_wildcard(uri: str) -> tuple[str, str]:
+    """The folder before the first name with a wildcard, and the rest; no rest where there is none."""
+    scheme, separator, _ = uri.partition("://")
+    literal = separator == "" and os.path.exists(os.path.expanduser(uri))
+    if literal or not (match := _WILDCARDS.search(uri, len(scheme + separator) if separator else 0)):
+        stripped = uri.rstrip("/")
+        return (stripped if stripped and not stripped.endswith(":") else uri), ""
+    cut = uri.rfind("/", 0, match.start())
+    root, pattern = (uri[:cut], uri[cut + 1 :]) if cut >= 0 else (".", uri)
+    if separator and (cut < len(scheme + separator)):
+        raise ConfigError(f"{uri}: a wildcard can't stand for a bucket; name it")
+    return root or "/", pattern.rstrip("/")
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r"([*?\[])", r"[\1]", name)
+
+
+def _glob_regex(pattern: str, uri: str) -> re.Pattern[str]:
+    """Matches the keys that `pattern` chooses, and everything below a folder that it chooses."""
+    parts, position = [], 0
+    while position < len(pattern):
+        character = pattern[position]
+        end = pattern.find("]", position + 2) if character == "[" else -1
+        if pattern.startswith("**/", position):
+            parts.append("(?:.*/)?")
+            position += 3
+        elif pattern.startswith("**", position):
+            parts.append(".*")
+            position += 2
+        elif end > 0:
+            parts.append(_character_class(pattern[position + 1 : end]))
+            position = end + 1
+        else:
+            parts.append({"*": "[^/]*", "?": "[^/]"}.get(character) or re.escape(character))
+            position += 1
+    try:
+        return re.compile("".join(parts) + "(?:/.*)?", re.DOTALL)
+    except re.error as error:
+        raise ConfigError(f"{uri} is not a glob: {error.msg}") from error
+
+
+def _character_class(body: str) -> str:
+    negated = body.startswith("!")
+    escaped = re.sub(r"([\\^\[&~|])", r"\\\1", body[negated:])
+    return f"(?!/)[{'^' if negated else ''}{escaped}]"

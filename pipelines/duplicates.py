@@ -1,0 +1,135 @@
+"""Ray Data: the hashes of decoded images, gathered and compared across splits.
+
+Owns how hashes travel: workers hash what they decode, 41 bytes an image come to the driver, where they are
+compared once. What is the same is augment.data.duplicates' subject.
+"""
+
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import ray
+
+from augment.data.config import ImageConfig
+from augment.data.deep_look import TRAINING_SPLIT, compare_splits, compared_splits
+from augment.data.duplicates import DuplicateReport, HashedSplit, Resolution
+from augment.data.image_hashes import HASH_DTYPE, hashes_of
+from augment.data.images import BadImageError, ImageLimits, whole_image
+from augment.data.listing import Source
+from pipelines.board import new_board, watching
+from pipelines.cluster import ray_errors
+from pipelines.progress import Progress, log
+
+__all__ = ["compare_decoded", "hash_columns"]
+
+_NAMED_IN_LOG = 10  # findings of a kind
+_SAID = {
+    "across_splits": "LEAKAGE: {} training images are in a held-out split too",
+    "across_labels": "{} images are in more than one class",
+    "exact": "{} images repeat another of their class",
+    "near": "{} images are nearly the same as another",
+}
+
+
+def hash_columns(indices: Sequence[int], hashes: Sequence[npt.NDArray[Any]]) -> dict[str, pa.Array]:
+    """One chunk's row: its good images' positions in the listing, and their hashes end to end.
+
+    `hashes` is empty where nothing is compared.
+    """
+    packed = b"".join(image.tobytes() for image in hashes)
+    return {
+        "indices": pa.array([indices], pa.list_(pa.int64())),
+        "hashes": pa.array([packed], pa.large_binary()),
+    }
+
+
+def compare_decoded(
+    source: Source, image: ImageConfig, decoded: Sequence[ray.ObjectRef], progress: Progress
+) -> Resolution | None:
+    """Compare the training images, whose rows lie in `decoded`, with each other and with held-out ones.
+
+    None where source.duplicates looks for nothing. Held-out images are decoded for this, and their pixels
+    forgotten. What is found is logged; raises InputError where a policy refuses.
+    """
+    splits = compared_splits(source)
+    if not splits:
+        return None
+    hashed = [_gathered(TRAINING_SPLIT, source, decoded)]
+    for name, split in splits.items():
+        if name != TRAINING_SPLIT:
+            hashed.append(_gathered(name, split, _hashed_chunks(split, image, progress)))
+    resolution = compare_splits(source, hashed)
+    _warn(resolution.report)
+    return resolution
+
+
+def _gathered(name: str, source: Source, refs: Sequence[ray.ObjectRef]) -> HashedSplit:
+    """The hashes of all chunks, in the order of the listing, whatever order they were made in."""
+    with ray_errors("comparing"):
+        rows = [row for part in ray.get([_hashes_in.remote(ref) for ref in refs]) for row in part]
+    item_U = np.concatenate([indices for indices, _ in rows] or [np.empty(0, np.int64)])
+    hashes_U = np.concatenate([hashes for _, hashes in rows] or [np.empty(0, HASH_DTYPE)])
+    order_U = np.argsort(item_U, kind="stable")
+    item_U, labels_B = item_U[order_U], source.listing().labels_B
+    return HashedSplit(name, item_U, labels_B[item_U], hashes_U[order_U])
+
+
+@ray.remote(num_cpus=0)
+def _hashes_in(table: pa.Table) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[Any]]]:
+    """Reads two columns where the block lies, so that its pixels don't travel."""
+    return [
+        (
+            np.array(table["indices"][row].values, dtype=np.int64),
+            np.frombuffer(table["hashes"][row].as_buffer(), HASH_DTYPE).copy(),
+        )
+        for row in range(table.num_rows)
+    ]
+
+
+def _hashed_chunks(source: Source, image: ImageConfig, progress: Progress) -> list[ray.ObjectRef]:
+    """Every image of a held-out split decoded and hashed, in parallel."""
+    chunks, board, seen = source.chunks(), new_board(), 0
+    with progress.stage("compare", total=len(source.listing().labels_B), unit="images") as stage:
+
+        def show(images: int) -> None:
+            nonlocal seen
+            seen += images
+            stage.advance_to(seen)
+
+        rows = ray.data.from_items(
+            [{"chunk": pickle.dumps(chunk)} for chunk in chunks], override_num_blocks=max(1, len(chunks))
+        ).map_batches(_hash_chunk, batch_size=1, fn_args=(source, image, board))
+        with ray_errors("comparing"), watching(board, show):
+            refs: list[ray.ObjectRef] = rows.materialize().to_arrow_refs()
+    return refs
+
+
+def _hash_chunk(
+    batch: dict[str, npt.NDArray[Any]], source: Source, image: ImageConfig, board: Any
+) -> pa.Table:
+    chunk = pickle.loads(batch["chunk"][0])  # noqa: S301  # our own driver wrote it
+    limits = ImageLimits.of(source.config)
+    indices, hashes = list[int](), list[npt.NDArray[Any]]()
+    for item in source.read(chunk):
+        try:
+            hashes.append(hashes_of(item.data, whole_image(item.data, image.background, limits)))
+        except BadImageError:
+            continue  # a held-out image that nobody can read is nobody's copy
+        indices.append(item.item_index)
+    board.post.remote(chunk.count)
+    return pa.table(hash_columns(indices, hashes))
+
+
+def _warn(report: DuplicateReport) -> None:
+    for kind, count in report.found.items():
+        if not count:
+            continue
+        log.warning("%s (source.duplicates.%s)", _SAID[kind].format(f"{count:,}"), kind)
+        for pair in [pair for pair in report.pairs if pair.kind == kind][:_NAMED_IN_LOG]:
+            log.warning(
+                "  %s (%s) and %s (%s, %s)",
+                pair.name, pair.class_name, pair.other, pair.other_split, pair.other_class,
+            )  # fmt: skip

@@ -1,0 +1,168 @@
+"""A committed sample explained: where it comes from, and the same sample made again from the stored model.
+
+Owns the account and the comparison. Runs here, without Ray: the CPU makes the very forward pass that the shard
+was made with, so that a sample of a CPU comes out bit for bit; a GPU's may differ by a gray level.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from augment.errors import IntegrityError
+from augment.objects import ObjectStore, open_store
+from augment.store.decoding import decode_sample
+from augment.store.models import find_generator
+from augment.store.provenance import FoundSample, find_sample
+from augment.store.reading import read_shard, split_version
+from augment.types import Record, Revocation, ShardPiece, ShardSpec
+
+__all__ = ["Explanation", "Provenance", "Remake", "explain", "png_of"]
+
+Pixels = npt.NDArray[np.uint8]  # [H, W, C]
+
+
+class Remake(Record):
+    """How the sample made again compares with the one stored."""
+
+    outcome: Literal["equal", "different", "not made"]
+    differing_values: int = 0  # of the H·W·C gray levels
+    largest_difference: int = 0  # in gray levels, of 255
+    why: str = ""  # it could not be made or compared
+
+
+class Provenance(Record):
+    """Everything that made a sample, and where it lies."""
+
+    uri: str
+    sample_id: str
+    run_id: str
+    plan_id: str
+    versions: tuple[int, ...]
+    revoked: tuple[Revocation, ...]
+    model: str | None  # its key in the dataset; None where it is not there any more
+    generator_sha256: str
+    seed: int
+    label: int
+    label_name: str
+    sample_index: int
+    shard: str
+    row: int
+    source_fingerprint: str | None
+    image_format: str
+    augmentation: dict[str, Any] | None
+    libraries: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A sample's origin, the comparison, and its stored pixels (None where its shard was collected)."""
+
+    provenance: Provenance
+    remake: Remake
+    stored_HWC: Pixels | None
+
+
+def explain(uri: str, sample_id: str, version: int | None = None) -> Explanation:
+    """Find a sample by its id, make it again on this CPU and compare.
+
+    Raises InputError if no version (or not the one asked for) holds it, IntegrityError if a record, the shard
+    or the model is damaged.
+    """
+    uri, version = split_version(uri, version)
+    store = open_store(uri)
+    found = find_sample(store, sample_id, version)
+    model = find_generator(store, found.run.generator_sha256)
+    stored_HWC = _stored(store, found)
+    if stored_HWC is None:
+        remake = Remake(outcome="not made", why="its shard was deleted after it had been revoked")
+    elif model is None:
+        remake = Remake(outcome="not made", why="its model lies in this dataset no more")
+    else:
+        remake = _compared(_made_again(store.get(model.key), found), stored_HWC)
+    return Explanation(_provenance(store, found, model.key if model else None), remake, stored_HWC)
+
+
+def _provenance(store: ObjectStore, found: FoundSample, model_key: str | None) -> Provenance:
+    run = found.run
+    return Provenance(
+        uri=store.uri,
+        sample_id=found.sample_id,
+        run_id=run.run_id,
+        plan_id=run.plan.plan_id,
+        versions=found.versions,
+        revoked=found.revoked,
+        model=model_key,
+        generator_sha256=run.generator_sha256,
+        seed=run.plan.seed,
+        label=found.target.label,
+        label_name=found.target.name,
+        sample_index=found.sample_index,
+        shard=found.shard.key,
+        row=found.row,
+        source_fingerprint=run.source_fingerprint,
+        image_format=run.image_format,
+        augmentation=run.augmentation,
+        libraries=run.versions,
+    )
+
+
+def _stored(store: ObjectStore, found: FoundSample) -> Pixels | None:
+    """The committed pixels; None where a collector has deleted what was revoked."""
+    if found.revoked and not _is_there(store, found.shard.key):
+        return None
+    table = pq.read_table(pa.BufferReader(read_shard(store, found.shard)), columns=["image", "sample_id"])
+    if found.row >= table.num_rows or table["sample_id"][found.row].as_py() != found.sample_id:
+        raise IntegrityError(f"{store.uri_of(found.shard.key)} does not hold the rows that its plan gives")
+    image = table["image"][found.row].as_py()
+    return decode_sample(image["bytes"], found.run.plan.image, found.sample_id)
+
+
+def _is_there(store: ObjectStore, key: str) -> bool:
+    return any(listed.key == key for listed in store.list(key))
+
+
+def _made_again(model: bytes, found: FoundSample) -> Pixels:
+    """The sample's pixels, by the forward pass of its shard that made it."""
+    import torch
+
+    from augment.gan.generator import frozen_generator
+    from pipelines.pixels import augmented
+
+    plan = found.run.plan
+    cpu = torch.device("cpu")
+    sha256 = found.run.generator_sha256
+    with frozen_generator(model, sha256=sha256, device=cpu, batch_size=plan.batch_size) as generator:
+        _, row = plan.locate(found.class_index, found.sample_index)
+        pixels_HWC = generator.generate_row(plan, found.made_in, row)
+    return augmented(pixels_HWC[np.newaxis], found.run, _alone(found))[0]
+
+
+def _alone(found: FoundSample) -> ShardSpec:
+    """A shard of this sample only: an augmentation's seeds depend on the sample, not on its shard."""
+    piece = ShardPiece(class_index=found.class_index, first=found.sample_index, count=1)
+    return ShardSpec(index=found.shard.index, first_row=0, pieces=(piece,))
+
+
+def _compared(made_HWC: Pixels, stored_HWC: Pixels) -> Remake:
+    difference_HWC = np.abs(made_HWC.astype(np.int16) - stored_HWC.astype(np.int16))
+    if not difference_HWC.any():
+        return Remake(outcome="equal")
+    return Remake(
+        outcome="different",
+        differing_values=int(np.count_nonzero(difference_HWC)),
+        largest_difference=int(difference_HWC.max()),
+    )
+
+
+def png_of(pixels_HWC: Pixels) -> bytes:
+    """A picture of one sample, lossless."""
+    from PIL import Image
+
+    sink = io.BytesIO()
+    Image.fromarray(pixels_HWC[..., 0] if pixels_HWC.shape[-1] == 1 else pixels_HWC).save(sink, "PNG")
+    return sink.getvalue()

@@ -1,0 +1,147 @@
+"""Who works on the store at once. Each calls the public functions as the real program does, through their modules,
+so that a mutant of one function is met by everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from unittest import mock
+
+from augment.errors import InputError, IntegrityError
+from augment.objects import ObjectStore
+from augment.store import collect, commit, reading, revoke
+from augment.store.records import latest_snapshot
+from augment.types import (
+    AugmentPlan,
+    ClassTarget,
+    ImageShape,
+    Manifest,
+    RunPlan,
+    ShardReceipt,
+    ShardSpec,
+    Snapshot,
+    sha256_hex,
+)
+from tests.store.protocol.stepping import OPENED
+
+__all__ = ["Reader", "collector", "driver", "revoker", "run_of", "shard_of", "simulated", "straggler"]
+
+_CLASSES = (
+    ClassTarget(label=0, name="cat", real=1, target=4),
+    ClassTarget(label=1, name="dog", real=1, target=2),
+)
+"""Shard 0 holds two cats, shard 1 a cat and a dog: without dogs it is made anew, and shard 0 stays."""
+
+
+@lru_cache
+def run_of(seed: int, torch: str = "2.6.0") -> RunPlan:
+    """A run of two shards; another `torch` is another plan under the same run id."""
+    plan = AugmentPlan(
+        seed=seed, image=ImageShape(size=16, channels=3), classes=_CLASSES, shard_rows=2, batch_size=2
+    )
+    return commit.make_run_plan(
+        plan, generator_sha256="ab" * 32, image_format="png", augmentation=None, versions={"torch": torch}
+    )
+
+
+def shard_of(run: RunPlan, index: int, maker: str) -> bytes:
+    """A stand-in for Parquet that says under which plan it was made; two makers need not agree on a byte."""
+    return f"{_plan_sha256(run.plan.seed, run.versions['torch'])} shard {index} by {maker}".encode()
+
+
+@lru_cache
+def _plan_sha256(seed: int, torch: str) -> str:
+    return sha256_hex(run_of(seed, torch).to_json())
+
+
+def driver(store: ObjectStore, run: RunPlan, policy: commit.ExistingPolicy, maker: str = "all") -> Snapshot:
+    """The straight path; running it again resumes."""
+    commit.check_existing(store, run.run_id, policy)
+    manifest = commit.begin_run(store, run).manifest
+    if manifest is None:
+        for index in commit.missing_shards(store, run):
+            commit.put_shard(
+                store, run.run_id, index, run.plan.shard(index).rows, shard_of(run, index, maker)
+            )
+        manifest = commit.seal_run(store, run)
+    return commit.publish(store, manifest, policy)
+
+
+def straggler(store: ObjectStore, run: RunPlan, index: int, maker: str) -> None:
+    """A worker whose driver has begun, and then was thought dead: it puts its shard late, with bytes of its own."""
+    commit.begin_run(store, run)
+    commit.put_shard(store, run.run_id, index, run.plan.shard(index).rows, shard_of(run, index, maker))
+
+
+def collector(store: ObjectStore, grace_s: float) -> None:
+    """`augment gc --delete`; before anything was begun there is nothing to collect."""
+    with suppress(InputError):
+        collect.collect(store, grace_s=grace_s, delete=True)
+
+
+def revoker(store: ObjectStore, run: RunPlan, class_name: str | None) -> Snapshot | None:
+    """Revokes the run, or a class of all runs; what is not there (yet) can't be revoked, and that is said."""
+    if latest_snapshot(store) is None:
+        return None
+    if class_name is None:
+        return revoke.revoke_run(store, run.run_id, "a test").snapshot
+    return revoke.revoke_classes(store, [class_name], "a test").snapshot
+
+
+class Reader:
+    """Opens versions and reads every listed shard; what it saw of a version once, it must always see."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, tuple[bytes, ...]] = {}
+        self.complaints: list[str] = []
+
+    def __call__(self, store: ObjectStore) -> None:
+        """The newest version twice, and then the one that was newest at first."""
+        first = self.read(store, None)
+        self.read(store, None)
+        if first is not None:
+            self.read(store, first)
+
+    def read(self, store: ObjectStore, version: int | None) -> int | None:
+        """Reads one version; its number, or None if there is none that can be read."""
+        try:
+            dataset = reading.open_dataset(store.uri, version)
+            rows = tuple(reading.read_shard(store, shard) for shard in dataset.shards)
+        except IntegrityError as error:
+            latest = latest_snapshot(store)
+            if latest is None or not latest.record.revoked or "revoked in version" not in str(error):
+                self.complaints.append(f"a reader of version {version or 'latest'} met: {error}")
+            return None
+        except InputError as error:
+            if version is not None or "no dataset is committed" not in str(error):
+                self.complaints.append(f"a reader of version {version or 'latest'} met: {error}")
+            return None
+        if self.seen.setdefault(dataset.version, rows) != rows:
+            self.complaints.append(f"version {dataset.version} was read twice, with different rows")
+        return dataset.version
+
+
+@contextmanager
+def simulated() -> Iterator[None]:
+    """While this holds, a URI opens a simulated store, and shards are stand-ins instead of Parquet.
+
+    And, for speed, equal JSON is parsed once: records are frozen, so nobody can tell.
+    """
+
+    def shard_left(
+        store: ObjectStore, run: reading.CommittedRun, shard: ShardReceipt, left: ShardSpec
+    ) -> bytes:
+        whole = reading.read_shard(store, shard).split(b" without")[0]
+        kept = [(piece.class_index, piece.first, piece.count) for piece in left.pieces]
+        return whole + f" without all but {kept}".encode()
+
+    with (
+        mock.patch.object(reading, "open_store", OPENED.__getitem__),
+        mock.patch.object(revoke, "_shard_left", shard_left),
+        mock.patch.object(RunPlan, "model_validate_json", lru_cache(RunPlan.model_validate_json)),
+        mock.patch.object(Manifest, "model_validate_json", lru_cache(Manifest.model_validate_json)),
+        mock.patch.object(Snapshot, "model_validate_json", lru_cache(Snapshot.model_validate_json)),
+    ):
+        yield

@@ -1,0 +1,173 @@
+"""A schedule from its number: who is at work, how it went, and which laws it broke."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from augment.errors import AugmentError, ConfigError
+from augment.objects import ObjectStore
+from augment.types import Manifest, RunPlan, Snapshot
+from tests.store.protocol.actors import Reader, collector, driver, revoker, run_of, simulated, straggler
+from tests.store.protocol.laws import broken_laws, stored, versions
+from tests.store.protocol.scheduler import Actor, Scheduler, undisturbed
+from tests.store.protocol.world import World
+
+__all__ = ["Cast", "Casting", "broken_by", "everybody", "first_broken", "narrowing_beside_collection", "play"]
+
+_POLICIES = (("append", "append"), ("append", "replace"), ("replace", "replace"), ("refuse", "refuse"))
+_GRACES_S = (0.0, 10.0, 1e5, 1e6)
+_SKEW_S = 1e6  # a clock may say anything within this
+_BEFORE = run_of(0)  # the run that a dataset may hold before the schedule begins
+
+
+@dataclass
+class Cast:
+    """Everybody in one schedule."""
+
+    actors: list[Actor] = field(default_factory=list)
+    drivers: list[tuple[Actor, RunPlan]] = field(default_factory=list)
+    policies: dict[str, str] = field(default_factory=dict)
+    reader: Reader = field(default_factory=Reader)
+
+    def add(self, name: str, body: Callable[[ObjectStore], Any]) -> Actor:
+        self.actors.append(Actor(name, body))
+        return self.actors[-1]
+
+    def add_driver(self, name: str, run: RunPlan, policy: Any, maker: str) -> None:
+        self.policies[run.run_id] = policy
+        actor = self.add(name, partial(driver, run=run, policy=policy, maker=maker))
+        self.drivers.append((actor, run))
+
+
+Casting = Callable[[random.Random, World], Cast]
+
+
+def broken_by(number: int, casting: Casting | None = None) -> list[str]:
+    """Plays schedule `number`, then what a user does after it (run again, collect, read); the laws it broke.
+
+    `casting` chooses who is at work; most numbers have everybody, and some a narrowing beside a collection.
+    """
+    rng = random.Random(number)
+    # Pages of two keys now and then, so that what changes between pages is met; else as S3 has them.
+    world = World(clock=lambda: rng.uniform(-_SKEW_S, _SKEW_S), page_keys=rng.choice((2, 1000, 1000)))
+    casting = casting or (narrowing_beside_collection if rng.random() < 0.1 else everybody)
+    cast = casting(rng, world)
+    scheduler = Scheduler(rng, world, cast.actors)
+    scheduler.play()
+    broken = [*scheduler.complaints, *_false_answers(world, cast)]
+    if rng.random() < 0.5:
+        scheduler.settle_all()
+    again = [each for each in cast.drivers if each[0].result is None or rng.random() < 0.3]
+    broken += _run_again(world, cast, again)
+    scheduler.settle_all()
+    collector(undisturbed(world), grace_s=0.0)
+    cast.reader.read(undisturbed(world), None)
+    return [*broken, *broken_laws(world, cast.policies), *cast.reader.complaints]
+
+
+def first_broken(numbers: Iterable[int], casting: Casting | None = None) -> tuple[int, list[str]] | None:
+    """The first of these schedules that breaks a law, and which; None if none does."""
+    return next(((number, broken) for number in numbers if (broken := broken_by(number, casting))), None)
+
+
+def play(schedules: int, processes: int, first: int) -> tuple[list[str], float]:
+    """Every `processes`-th schedule from `first`: what was broken, and the seconds of CPU that it took."""
+    with simulated():
+        broken = [
+            f"schedule {number}: {law}"
+            for number in range(first, schedules, processes)
+            for law in broken_by(number)
+        ]
+    return broken, time.process_time()
+
+
+def everybody(rng: random.Random, world: World) -> Cast:
+    """Two drivers of one run, of two, or of two plans under one run id; and, mostly, all the others."""
+    cast = Cast()
+    one, other = run_of(1), run_of(2)
+    policy, other_policy = rng.choice(_POLICIES)
+    kind = rng.random()
+    makers = ("first", "second") if rng.random() < 0.7 else ("all", "all")
+    if policy != "refuse" and rng.random() < 0.3:
+        cast.policies[_BEFORE.run_id] = "append"
+        driver(undisturbed(world), _BEFORE, "append")
+    cast.add_driver("driver", one, policy, makers[0])
+    if kind < 0.45:
+        cast.add_driver("same run", one, policy, makers[1])
+    elif kind < 0.85:
+        cast.add_driver("other run", other, other_policy, makers[1])
+    else:
+        cast.add_driver("other plan", run_of(1, torch="2.7.0"), policy, makers[1])
+    if rng.random() < 0.6:
+        late = partial(straggler, run=one, index=rng.randrange(2), maker=f"straggler {rng.randrange(3)}")
+        cast.add("straggler", late)
+    if rng.random() < 0.6:
+        cast.add("collector", partial(collector, grace_s=rng.choice(_GRACES_S)))
+    if rng.random() < 0.7:
+        cast.add("reader", cast.reader)
+    if rng.random() < 0.3:
+        cast.add("revoker", partial(revoker, run=one, class_name=rng.choice((None, "cat", "dog", "dog"))))
+    return cast
+
+
+def narrowing_beside_collection(rng: random.Random, world: World) -> Cast:
+    """A class of a published run is revoked while a collector is at work: few operations, all of them close."""
+    cast = Cast()
+    cast.policies[_BEFORE.run_id] = "append"
+    driver(undisturbed(world), _BEFORE, "append")
+    straggler(undisturbed(world), _BEFORE, index=1, maker="straggler")
+    cast.add("revoker", partial(revoker, run=_BEFORE, class_name=rng.choice(("cat", "dog"))))
+    cast.add("collector", partial(collector, grace_s=rng.choice(_GRACES_S)))
+    if rng.random() < 0.3:
+        cast.add("other revoker", partial(revoker, run=_BEFORE, class_name=rng.choice((None, "cat", "dog"))))
+    if rng.random() < 0.3:
+        cast.add("reader", cast.reader)
+    return cast
+
+
+def _false_answers(world: World, cast: Cast) -> Iterator[str]:
+    """Whoever was told that its run is published finds it so."""
+    for actor, run in cast.drivers:
+        if actor.result is not None:
+            yield from _false_answer(world, run, actor.result)
+
+
+def _false_answer(world: World, run: RunPlan, answer: Snapshot) -> Iterator[str]:
+    if stored(world, Snapshot, f"_snapshots/{answer.version:020d}.json") != answer:
+        yield f"a driver was given a version {answer.version} that is not the one stored"
+    if run.run_id not in {listed.run_id for listed in answer.runs}:
+        yield f"a driver of run {run.run_id} was given a version without it"
+
+
+def _run_again(world: World, cast: Cast, again: Iterable[tuple[Actor, RunPlan]]) -> Iterator[str]:
+    """Nothing is disturbed any more: every driver ends, or hears why it never will."""
+    for actor, run in again:
+        try:
+            answer = actor.body(undisturbed(world))
+        except AugmentError as error:
+            if not (isinstance(error, ConfigError) and _is_refused(world, run, cast.policies[run.run_id])):
+                yield f"run again, undisturbed, {actor.name} ended in {error!r}"
+        else:
+            yield from _false_answer(world, run, answer)
+
+
+def _is_refused(world: World, run: RunPlan, policy: str) -> bool:
+    """Whether the store gives a reason why this run can't be published any more."""
+    manifest = stored(world, Manifest, f"_runs/{run.run_id}/manifest.json")
+    plan = stored(world, RunPlan, f"_runs/{run.run_id}/plan.json")
+    latest = versions(world)[-1] if versions(world) else None
+    if manifest is not None and manifest.status == "aborted":
+        return True
+    if manifest is None and plan is not None and plan != run:
+        return True
+    if latest is None:
+        return False
+    if any(each.run_id == run.run_id for each in latest.revoked):
+        return True
+    others = {listed.run_id for listed in latest.runs} - {run.run_id}
+    return policy == "refuse" and bool(others)

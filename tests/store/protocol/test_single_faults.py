@@ -1,0 +1,142 @@
+"""One fault at every operation of a run, a revocation and a collection, then twice again: one and the same dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import pytest
+
+from augment.errors import ConfigError, RetryLaterError
+from augment.objects import ObjectStore
+from tests.store.protocol.actors import Reader, collector, driver, revoker, run_of, simulated, straggler
+from tests.store.protocol.laws import broken_laws
+from tests.store.protocol.scheduler import FAULTS, undisturbed
+from tests.store.protocol.stepping import Died, Fate, SteppedStore
+from tests.store.protocol.world import World
+
+RUN, OTHER = run_of(1), run_of(2)
+POLICIES = {RUN.run_id: "append", OTHER.run_id: "append"}
+
+Work = Callable[[ObjectStore], Any]
+
+
+@pytest.fixture(autouse=True)
+def simulation() -> Iterator[None]:
+    with simulated():
+        yield
+
+
+def nothing(world: World) -> None:
+    pass
+
+
+def another_run(world: World) -> None:
+    driver(undisturbed(world), OTHER, "append")
+
+
+def half_of_the_run(world: World) -> None:
+    straggler(undisturbed(world), RUN, 0, "all")
+
+
+def both_runs(world: World) -> None:
+    for run in (OTHER, RUN):
+        driver(undisturbed(world), run, "append")
+    straggler(undisturbed(world), RUN, 0, "straggler")
+
+
+def much_garbage(world: World) -> None:
+    """A straggler's shard, an abandoned run, and the shards of a class that was revoked."""
+    both_runs(world)
+    straggler(undisturbed(world), run_of(3), 1, "all")
+    revoker(undisturbed(world), RUN, "dog")
+
+
+def publishing(policy: Any) -> Work:
+    return partial(driver, run=RUN, policy=policy)
+
+
+WORKS: dict[str, tuple[Callable[[World], None], Work, dict[str, str]]] = {
+    "the first run": (nothing, publishing("refuse"), {RUN.run_id: "refuse"}),
+    "a run that is half there": (half_of_the_run, publishing("append"), POLICIES),
+    "a run beside another": (another_run, publishing("append"), POLICIES),
+    "a run instead of another": (another_run, publishing("replace"), {**POLICIES, RUN.run_id: "replace"}),
+    "revoking a run": (both_runs, partial(revoker, run=RUN, class_name=None), POLICIES),
+    "revoking a class": (both_runs, partial(revoker, run=RUN, class_name="dog"), POLICIES),
+    "collecting": (much_garbage, partial(collector, grace_s=0.0), POLICIES),
+}
+
+
+def clock() -> float:
+    return 0.0  # one time for everything: nothing may need it
+
+
+def content(world: World) -> dict[str, bytes]:
+    """What lies there; a killed collector's probe of the clock is no harm, and is not part of it."""
+    return {key: data for key, (data, _) in world.objects.items() if not key.startswith("_gc/")}
+
+
+def worked(prepare: Callable[[World], None], work: Work, decide: Callable[[str], Fate]) -> World:
+    world = World(clock)
+    prepare(world)
+    work(SteppedStore(world, "sim://first", decide))
+    return world
+
+
+@pytest.mark.parametrize("name", WORKS)
+def test_after_any_single_fault_going_on_gives_the_same_dataset(name: str) -> None:
+    prepare, work, policies = WORKS[name]
+    kinds: list[str] = []
+    reference = worked(prepare, work, lambda kind: kinds.append(kind) or Fate.DONE)
+    collector(undisturbed(reference), grace_s=0.0)
+    assert len(kinds) >= 7
+    for operation in range(len(kinds)):
+        for fate in FAULTS:
+            # A late request arrives before the work is taken up again, between, or when all is over.
+            for arrival in range(3) if fate in (Fate.FAIL_LATE, Fate.DIE_LATE) else (0,):
+                world = disturbed(prepare, work, operation, fate, arrival)
+                case = f"{name}: {fate} at operation {operation} ({kinds[operation]}), arrival {arrival}"
+                assert content(world) == content(reference), case
+                assert list(broken_laws(world, policies)) == [], case
+
+
+def disturbed(
+    prepare: Callable[[World], None], work: Work, operation: int, fate: Fate, arrival: int
+) -> World:
+    """The store after a fault, two resumptions and a collection."""
+    world, fates, late = World(clock), iter([Fate.DONE] * operation + [fate]), []
+    prepare(world)
+    with suppress(Died, RetryLaterError):
+        work(SteppedStore(world, "sim://first", lambda kind: next(fates, Fate.DONE), late.append))
+    for turn in range(3):
+        if turn == arrival:
+            for effect in late:
+                effect()
+        if turn < 2:
+            work(undisturbed(world))
+    collector(undisturbed(world), grace_s=0.0)
+    return world
+
+
+def test_a_collected_run_says_that_it_was_aborted_and_a_new_seed_goes_its_way() -> None:
+    world = World(clock)
+    half_of_the_run(world)
+    collector(undisturbed(world), grace_s=0.0)
+    with pytest.raises(ConfigError, match=r"aborted.*change the seed"):
+        driver(undisturbed(world), RUN, "append")
+    assert driver(undisturbed(world), OTHER, "append").version == 1
+
+
+def test_an_old_version_whose_rows_were_revoked_and_collected_says_so() -> None:
+    world, reader = World(clock), Reader()
+    both_runs(world)
+    revoker(undisturbed(world), RUN, None)
+    store = undisturbed(world)
+    for version in (1, 2, 3):
+        reader.read(store, version)
+    assert sorted(reader.seen) == [1, 2, 3]  # revoked, and still there
+    collector(store, grace_s=0.0)
+    assert [reader.read(store, version) for version in (1, 2, 3)] == [1, None, 3]
+    assert reader.complaints == []  # it was told which version revoked them

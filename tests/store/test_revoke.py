@@ -1,0 +1,486 @@
+"""What is revoked leaves the next version and its files for good, however often the revocation was killed."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from augment.errors import ConfigError, InputError, IntegrityError
+from augment.objects import ObjectStore, open_store
+from augment.store.collect import collect
+from augment.store.commit import begin_run, check_existing, list_shards, missing_shards, publish, seal_run
+from augment.store.reading import open_dataset
+from augment.store.records import latest_snapshot, manifest_key, read_manifest, snapshot_key
+from augment.store.revoke import Revoked, revoke_classes, revoke_model, revoke_run
+from augment.store.shards import parse_shard_key
+from augment.store.verification import verify
+from augment.types import ClassTarget, RunPlan
+from tests.store.helpers import (
+    ROWS,
+    SHARDS,
+    CrashError,
+    WatchedStore,
+    commit,
+    crash_at,
+    pixels_of,
+    tiny_run,
+)
+
+DOGS, TESTS = 7, 4  # of tiny_run: dogs fill shard 0 and three rows of shard 1
+OTHER_MODEL = "cd" * 32
+
+
+@pytest.fixture
+def memory() -> ObjectStore:
+    return open_store(f"memory://{uuid.uuid4().hex}")
+
+
+def with_model(run: RunPlan, sha256: str) -> RunPlan:
+    return run.model_copy(update={"run_id": f"by-{sha256[:8]}-{run.run_id}", "generator_sha256": sha256})
+
+
+def listed(store: ObjectStore) -> list[str]:
+    return [run.plan.run_id for run in open_dataset(store.uri).runs]
+
+
+def assert_sound(store: ObjectStore, rows: int) -> None:
+    for version in range(1, open_dataset(store.uri).version + 1):
+        report = verify(store.uri, version, deep=True)
+        assert report.ok, report.problems
+    assert verify(store.uri).rows == rows == open_dataset(store.uri).rows
+
+
+# ---- on every store -------------------------------------------------------------------------------------
+
+
+def test_a_class_vanishes_from_the_files_that_any_reader_is_given(store_uri: str) -> None:
+    store, run = open_store(store_uri), tiny_run()
+    commit(store, run)
+    before = list(store.list())
+
+    done = revoke_classes(store, ["dog | wild"], "cats among them")
+
+    assert (done.made, done.rows, done.snapshot.version, done.snapshot.rows) == (True, DOGS, 2, TESTS)
+    dataset = open_dataset(store_uri)
+    assert dataset.counts() == {"cat": 0, "dog | wild": 0, "test": TESTS}
+    assert dataset.to_pandas()["label_name"].tolist() == ["test"] * TESTS
+    assert [sample[1] for sample in dataset.to_torch()] == [2] * TESTS
+    assert [shard.index for shard in dataset.shards] == [1, 2]
+    assert dataset.shards[1] == open_dataset(store_uri, 1).shards[2]  # as it was
+    assert set(before) <= set(store.list())  # nothing is deleted
+    assert_sound(store, TESTS)
+
+
+def test_a_run_and_a_model_leave_whole(store_uri: str) -> None:
+    store = open_store(store_uri)
+    runs = [tiny_run(seed=1), with_model(tiny_run(seed=2), OTHER_MODEL), tiny_run(seed=3)]
+    for run in runs:
+        commit(store, run, "append")
+
+    by_run = revoke_run(store, runs[0].run_id[:9], "seed 1 was a test")
+    by_model = revoke_model(store, OTHER_MODEL[:8], "trained on a leak")
+
+    assert (by_run.rows, by_run.snapshot.version) == (ROWS, 4)
+    assert by_model.snapshot.revoked == (*by_run.revocations, *by_model.revocations)
+    assert listed(store) == [runs[2].run_id]
+    assert_sound(store, ROWS)
+
+
+def test_the_same_revocation_again_finds_itself_done(store_uri: str) -> None:
+    store, run = open_store(store_uri), tiny_run()
+    commit(store, run)
+    revocations: list[Callable[[], Revoked]] = [
+        lambda: revoke_classes(store, ["test"], "first"),
+        lambda: revoke_run(store, run.run_id, "second"),
+    ]
+    for revocation in revocations:
+        first = revocation()
+        there = list(store.list())
+        again = revocation()
+        assert (again.made, again.rows, again.snapshot) == (False, 0, first.snapshot)
+        assert again.revocations == first.revocations
+        assert list(store.list()) == there
+
+
+def test_two_revokers_and_a_publisher_that_race_all_succeed(store_uri: str) -> None:
+    first, other = tiny_run(seed=1), tiny_run(seed=2)
+    commit(open_store(store_uri), first)
+    works: list[Callable[[ObjectStore], object]] = [
+        lambda store: revoke_classes(store, ["test"], "one"),
+        lambda store: revoke_classes(store, ["test"], "two"),
+        lambda store: commit(store, other, "append"),
+    ]
+    with ThreadPoolExecutor(len(works)) as pool:
+        list(pool.map(lambda work: work(open_store(store_uri)), works))
+    store = open_store(store_uri)
+    dataset = open_dataset(store_uri)
+    assert {run.plan.run_id for run in dataset.runs} == {first.run_id, other.run_id}
+    assert dataset.runs[0].manifest.without == (2,)
+    assert dataset.counts()["test"] in (0, TESTS)  # the other run's, where it came later
+    assert_sound(store, dataset.rows)
+
+
+# ---- crashes and races at every operation ---------------------------------------------------------------
+
+
+def prepared() -> ObjectStore:
+    store = open_store(f"memory://{uuid.uuid4().hex}")
+    commit(store, tiny_run(seed=1))
+    commit(store, tiny_run(seed=2), "append")
+    return store
+
+
+def count_operations(revoke: Callable[[ObjectStore], Revoked]) -> int:
+    watched = WatchedStore(prepared())
+    revoke(watched)
+    return watched.operations
+
+
+REVOCATIONS: dict[str, Callable[[ObjectStore], Revoked]] = {
+    "classes": lambda store: revoke_classes(store, ["dog | wild"], "why"),
+    "run": lambda store: revoke_run(store, tiny_run(seed=1).run_id, "why"),
+    "model": lambda store: revoke_model(store, "ab" * 32, "why"),
+}
+
+
+@pytest.mark.parametrize("kind", REVOCATIONS)
+@pytest.mark.parametrize("acknowledged", [False, True], ids=["before", "after"])
+def test_a_crash_at_any_operation_is_made_good_by_running_again(kind: str, acknowledged: bool) -> None:
+    revoke = REVOCATIONS[kind]
+    reference = prepared()
+    rows = revoke(reference).snapshot.rows
+    for operation in range(count_operations(revoke)):
+        store, watch = prepared(), crash_at(operation)
+        with pytest.raises(CrashError):
+            revoke(WatchedStore(store, after=watch) if acknowledged else WatchedStore(store, before=watch))
+        assert verify(store.uri).ok, f"crashed at operation {operation}"
+        assert revoke(store).snapshot.rows == rows
+        assert list(store.list()) == list(reference.list()), f"crashed at operation {operation}"
+    assert_sound(reference, rows)
+
+
+@pytest.mark.parametrize("kind", REVOCATIONS)
+def test_a_publisher_or_another_revoker_at_any_operation_does_no_harm(kind: str) -> None:
+    revoke, third = REVOCATIONS[kind], tiny_run(seed=3)
+    acts: list[Callable[[ObjectStore], object]] = [
+        lambda store: commit(store, third, "append"),
+        lambda store: revoke_classes(store, ["test"], "another"),
+        revoke,
+    ]
+    for act in acts:
+        for operation in range(count_operations(revoke)):
+            store = prepared()
+
+            def interfere(n: int, store: ObjectStore = store, operation: int = operation) -> None:
+                if n == operation:
+                    act(store)  # noqa: B023  # used before the next one
+
+            revoke(WatchedStore(store, before=interfere))
+            dataset = open_dataset(store.uri)
+            report = verify(store.uri)
+            assert report.ok, (operation, report.problems)
+            assert dataset.snapshot.revoked
+            assert not revoke(store).made or kind == "classes"  # a later run may bring a class again
+
+
+def test_a_lost_acknowledgement_of_every_write_is_adopted(memory: ObjectStore) -> None:
+    class Deaf(WatchedStore):
+        def put_if_absent(self, key: str, data: bytes) -> bool:
+            super().put_if_absent(key, data)
+            return False
+
+    commit(memory, tiny_run())
+    assert revoke_classes(Deaf(memory), ["test"], "why").snapshot.version == 2
+    assert_sound(memory, DOGS)
+
+
+# ---- what leaves, and what stays ------------------------------------------------------------------------
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=5).filter(any),
+    st.integers(1, 7),
+    st.data(),
+)
+def test_revoking_any_classes_in_any_order_leaves_exactly_the_other_rows(
+    synthetic: list[int], shard_rows: int, data: st.DataObject
+) -> None:
+    classes = tuple(
+        ClassTarget(label=label, name=f"c{label}", real=1, target=1 + count)
+        for label, count in enumerate(synthetic)
+    )
+    run = tiny_run(classes=classes, shard_rows=shard_rows)
+    store = open_store(f"memory://{uuid.uuid4().hex}")
+    commit(store, run)
+    filled = [label for label, count in enumerate(synthetic) if count]
+    revoked = data.draw(st.lists(st.sampled_from(filled), unique=True))
+    for label in revoked:
+        revoke_classes(store, [f"c{label}"], f"{label} is wrong")
+    left = [(label, index) for label, count in enumerate(synthetic) for index in range(count)]
+    expected = [pair for pair in left if pair[0] not in revoked]
+    tables = list(open_dataset(store.uri).tables(["label", "sample_index"]))
+    found = [(row["label"], row["sample_index"]) for table in tables for row in table.to_pylist()]
+    assert found == expected
+    assert_sound(store, len(expected))
+
+
+def test_the_order_of_revocations_leaves_the_same_files() -> None:
+    orders = [["dog | wild", "red"], ["red", "dog | wild"]]
+    extra = ClassTarget(label=3, name="red", real=1, target=6)
+    run = tiny_run(classes=(*tiny_run().plan.classes, extra))
+    files = []
+    for order in orders:
+        store = open_store(f"memory://{uuid.uuid4().hex}")
+        commit(store, run)
+        for name in order:
+            revoke_classes(store, [name], "why")
+        files.append([shard.key for shard in open_dataset(store.uri).shards])
+        assert open_dataset(store.uri).runs[0].manifest.without == (1, 3)
+        assert_sound(store, TESTS)
+    assert files[0] == files[1]
+
+
+def test_a_rewritten_shard_has_the_columns_schema_and_pixels_of_the_original(tmp_path: Path) -> None:
+    store, run = open_store(str(tmp_path)), tiny_run()
+    commit(store, run)
+    revoke_classes(store, ["dog | wild"], "why")
+    first, rewritten = open_dataset(store.uri, 1).files[1], open_dataset(store.uri).files[0]
+    assert pq.read_schema(rewritten).equals(pq.read_schema(first), check_metadata=True)
+    assert pq.read_table(rewritten).equals(pq.read_table(first).slice(3))
+    image, _ = open_dataset(store.uri).to_torch()[0]
+    assert (image.numpy() == pixels_of(run, run.plan.shard(1))[3].transpose(2, 0, 1)).all()
+
+
+def test_a_run_of_which_nothing_is_left_is_listed_no_more(memory: ObjectStore) -> None:
+    commit(memory, tiny_run())
+    done = revoke_classes(memory, ["dog | wild", "test"], "all wrong")
+    assert (done.snapshot.runs, done.snapshot.rows) == ((), 0)
+    assert not revoke_classes(memory, ["test"], "all wrong").made
+    assert_sound(memory, 0)
+
+
+def test_a_class_that_a_later_run_brings_again_can_be_revoked_again(memory: ObjectStore) -> None:
+    commit(memory, tiny_run(seed=1))
+    revoke_classes(memory, ["test"], "blurred")
+    commit(memory, tiny_run(seed=2), "append")
+    assert open_dataset(memory.uri).counts()["test"] == TESTS
+    assert revoke_classes(memory, ["test"], "still blurred").rows == TESTS
+    assert_sound(memory, 2 * DOGS)
+
+
+def test_sealing_again_adopts_the_first_manifest_though_rewritten_shards_lie_beside_the_originals(
+    memory: ObjectStore,
+) -> None:
+    run = tiny_run()
+    commit(memory, run)
+    whole = read_manifest(memory, run.run_id)
+    revoke_classes(memory, ["test"], "why")
+    of_shard_1 = [
+        key for found in memory.list("data/") if (key := parse_shard_key(found.key)) and key.index == 1
+    ]
+    assert len(of_shard_1) == 2
+    chosen = list_shards(memory, run)[1].sha256
+    assert chosen == min(key.sha256 for key in of_shard_1)  # what a seal would take, were it the first
+    assert begin_run(memory, run).manifest == whole.record
+    assert missing_shards(memory, run) == []
+    assert seal_run(memory, run) == whole.record
+    assert read_manifest(memory, run.run_id).sha256 == whole.sha256
+
+
+# ---- beside a collector -----------------------------------------------------------------------------------
+
+
+def test_another_class_can_be_revoked_after_the_first_ones_rows_were_collected(memory: ObjectStore) -> None:
+    red = ClassTarget(label=3, name="red", real=1, target=6)
+    commit(memory, tiny_run(classes=(*tiny_run().plan.classes, red)))
+    for name, rows in (("dog | wild", TESTS + 5), ("red", TESTS)):
+        revoke_classes(memory, [name], "why")
+        assert collect(memory, grace_s=0, delete=True).garbage
+        assert open_dataset(memory.uri).rows == rows
+        assert verify(memory.uri, deep=True).ok
+
+
+def test_a_collector_after_a_crash_at_any_operation_takes_nothing_that_is_needed() -> None:
+    revoke = REVOCATIONS["classes"]
+    for operation in range(count_operations(revoke)):
+        store = prepared()
+        with pytest.raises(CrashError):
+            revoke(WatchedStore(store, before=crash_at(operation)))
+        collect(store, grace_s=0, delete=True)
+        assert verify(store.uri, deep=True).ok, f"crashed at operation {operation}"
+        assert revoke(store).snapshot.rows == 2 * TESTS
+        collect(store, grace_s=0, delete=True)
+        assert verify(store.uri, deep=True).ok, f"crashed at operation {operation}"
+
+
+def test_a_collector_at_any_operation_takes_nothing_that_is_needed() -> None:
+    revoke = REVOCATIONS["classes"]
+    for operation in range(count_operations(revoke)):
+        store = prepared()
+
+        def act(n: int, store: ObjectStore = store, operation: int = operation) -> None:
+            if n == operation:
+                collect(store, grace_s=0, delete=True)
+
+        revoke(WatchedStore(store, before=act))
+        assert verify(store.uri, deep=True).ok, f"at operation {operation}"
+
+
+# ---- nothing comes back ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", REVOCATIONS)
+@pytest.mark.parametrize("replaced", [False, True])
+def test_what_was_revoked_is_never_published_again(memory: ObjectStore, kind: str, replaced: bool) -> None:
+    run = tiny_run(seed=1)
+    commit(memory, run)
+    revoke = REVOCATIONS[kind]
+    revoke(memory)
+    if replaced:
+        commit(memory, with_model(tiny_run(seed=2), OTHER_MODEL), "replace")
+    message = r"revoked by version 2 \(why\); use another seed or another model"
+    for attempt in (
+        lambda: check_existing(memory, run.run_id, "append", run.plan, run.generator_sha256),
+        lambda: publish(memory, read_manifest(memory, run.run_id).record, "append"),
+        lambda: commit(memory, run, "replace"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            attempt()
+    assert verify(memory.uri, deep=True).ok
+
+
+def test_another_run_of_a_revoked_model_is_refused(memory: ObjectStore) -> None:
+    commit(memory, tiny_run(seed=1))
+    revoke_model(memory, "ab" * 32, "a leak")
+    with pytest.raises(ConfigError, match=r"the model abababababab was revoked by version 2 \(a leak\)"):
+        commit(memory, tiny_run(seed=2), "append")
+
+
+def test_a_publisher_that_began_before_the_revocation_is_refused(memory: ObjectStore) -> None:
+    commit(memory, tiny_run(seed=1))
+    late = tiny_run(seed=2)
+    count = WatchedStore(open_store(f"memory://{uuid.uuid4().hex}"))
+    commit(count, late, "append")
+    refused = 0
+    for operation in range(count.operations + 2):
+        store = open_store(f"memory://{uuid.uuid4().hex}")
+        commit(store, tiny_run(seed=1))
+
+        def act(n: int, store: ObjectStore = store, operation: int = operation) -> None:
+            if n == operation:
+                revoke_model(store, "ab" * 32, "a leak")
+
+        try:
+            commit(WatchedStore(store, before=act), late, "append")
+        except ConfigError:
+            refused += 1
+        newest = latest_snapshot(store)
+        assert newest is not None
+        assert not (newest.record.revoked and newest.record.runs), f"at operation {operation}"
+        assert verify(store.uri, deep=True).ok
+    assert refused
+
+
+# ---- wrong calls ----------------------------------------------------------------------------------------
+
+
+def test_a_wrong_name_is_told_what_there_is(memory: ObjectStore) -> None:
+    with pytest.raises(InputError, match="nothing to revoke"):
+        revoke_run(memory, "0123456789abcdef", "why")
+    run = tiny_run()
+    commit(memory, run)
+    for wrong, named in [
+        (lambda: revoke_run(memory, "0000000000000000", "why"), f"names no run of version 1 .*{run.run_id}"),
+        (lambda: revoke_run(memory, run.run_id[:7], "why"), f"at least 8 digits of one of {run.run_id}"),
+        (lambda: revoke_model(memory, "ffffffffff", "why"), "ab" * 32),
+        (lambda: revoke_model(memory, ("ab" * 32).upper(), "why"), "ab" * 32),
+        (
+            lambda: revoke_classes(memory, ["test", "bird"], "why"),
+            r"no rows of 'bird'.*'dog \| wild', 'test'",
+        ),
+        (lambda: revoke_classes(memory, ["cat"], "why"), "no rows of 'cat'"),  # it needed none
+        (lambda: revoke_run(memory, run.run_id, "  "), "--why"),
+    ]:
+        with pytest.raises(ConfigError, match=named):
+            wrong()
+    assert open_dataset(memory.uri).version == 1
+
+
+def test_a_prefix_of_two_runs_is_ambiguous(memory: ObjectStore) -> None:
+    runs = [tiny_run(seed=seed).model_copy(update={"run_id": f"0123456789{seed}"}) for seed in (1, 2)]
+    for run in runs:
+        commit(memory, run, "append")
+    with pytest.raises(ConfigError, match=r"more than one run.*01234567891, 01234567892; give more"):
+        revoke_run(memory, "0123456789", "why")
+    assert revoke_run(memory, "01234567891", "why").rows == ROWS
+
+
+# ---- damage ---------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_shard_is_not_rewritten(memory: ObjectStore) -> None:
+    commit(memory, tiny_run())
+    key = open_dataset(memory.uri).shards[1].key
+    memory.put(key, memory.get(key)[:-1] + b"X")
+    with pytest.raises(IntegrityError, match=key):
+        revoke_classes(memory, ["test"], "why")
+    assert open_dataset(memory.uri).version == 1
+
+
+def test_verify_finds_a_version_that_forgets_or_ignores_a_revocation(memory: ObjectStore) -> None:
+    run = tiny_run()
+    commit(memory, run)
+    whole = open_dataset(memory.uri).snapshot.runs
+    revoked = revoke_classes(memory, ["test"], "why").snapshot
+    key, good = snapshot_key(2), memory.get(snapshot_key(2))
+    for update, text in [
+        ({"runs": whole}, r"without labels \[\], which is not what was revoked"),
+        ({"revoked": ()}, "which is not what was revoked"),
+        ({"revoked": (revoked.revoked[0].model_copy(update={"labels": ()}),)}, "though it was revoked"),
+    ]:
+        memory.put(key, revoked.model_copy(update=update).to_json())
+        assert any(re.search(text, problem) for problem in verify(memory.uri).problems)
+    memory.put(key, good)
+    commit(memory, tiny_run(seed=2), "append")
+    third = open_dataset(memory.uri).snapshot
+    memory.put(snapshot_key(3), third.model_copy(update={"revoked": ()}).to_json())
+    assert any("forgets what version 2 revoked" in problem for problem in verify(memory.uri).problems)
+
+
+def test_a_narrowed_manifest_of_other_labels_is_named(memory: ObjectStore) -> None:
+    run = tiny_run()
+    commit(memory, run)
+    revoke_classes(memory, ["test"], "why")
+    memory.put(manifest_key(run.run_id, (2,)), memory.get(manifest_key(run.run_id)))
+    with pytest.raises(IntegrityError, match="leaves out labels"):
+        open_dataset(memory.uri)
+    assert len(open_dataset(memory.uri, 1).shards) == SHARDS
+
+
+def test_a_half_done_revocation_of_other_libraries_is_named(memory: ObjectStore) -> None:
+    run = tiny_run()
+    commit(memory, run)
+    manifest = revoke_classes(memory, ["test"], "why")
+    narrowed = read_manifest(memory, run.run_id, (2,)).record
+    memory.delete(snapshot_key(manifest.snapshot.version))
+    rewritten = narrowed.shards[1]
+    memory.delete(rewritten.key)
+    other = rewritten.model_copy(
+        update={"sha256": "0" * 64, "key": rewritten.key.replace(rewritten.sha256, "0" * 64)}
+    )
+    memory.put(
+        manifest_key(run.run_id, (2,)),
+        narrowed.model_copy(update={"shards": (narrowed.shards[0], other)}).to_json(),
+    )
+    with pytest.raises(ConfigError, match="version of pyarrow that began it"):
+        revoke_classes(memory, ["test"], "why")
+    assert open_dataset(memory.uri).version == 1
