@@ -100,14 +100,16 @@ def test_a_suite_of_comparisons_prints_its_table_and_returns_its_rows(
 
 
 def test_an_unknown_suite_is_an_error_that_names_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="SUITE=lift is no benchmark; there are gan, speed, store, train"):
-        find_suite("lift")
+    with pytest.raises(
+        ConfigError, match=r"SUITE=nosuch is no benchmark; there are .*gan, .*speed, store, train"
+    ):
+        find_suite("nosuch")
 
 
 def test_an_unknown_suite_ends_with_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     main = importlib.import_module("tests.benchmarks.__main__").main
     assert main([""]) == 2
-    assert "gan, speed, store, train" in capsys.readouterr().err
+    assert "speed, store, train" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="read from Linux's /proc")

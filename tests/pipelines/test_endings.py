@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import NoReturn
@@ -27,9 +28,15 @@ STOPPED = "stopped; what is stored is kept, the same command goes on from there"
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    """`augment` with these arguments, in a process of its own."""
+    """`augment` with these arguments, in a process of its own that heeds Ctrl-C.
+
+    A job that a shell started in the background ignores SIGINT, and so would its children: these tests', too.
+    """
     command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments), "--progress", "log"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed
+    )
 
 
 def lines_until(process: subprocess.Popen[str], text: str) -> Iterator[str]:
@@ -53,14 +60,14 @@ def test_ctrl_c_while_a_store_does_not_answer_is_exit_code_130(
 
     proxy = FaultyProxy(seaweed.endpoint, hole)
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
-    command = start("verify", s3_uri)
-    try:
-        assert asked.wait(60)
-        command.send_signal(signal.SIGINT)
-        printed, said = command.communicate(timeout=60)
-    finally:
-        command.kill()
-        proxy.close()
+    with start("verify", s3_uri) as command:
+        try:
+            assert asked.wait(60)
+            command.send_signal(signal.SIGINT)
+            printed, said = command.communicate(timeout=60)
+        finally:
+            command.kill()
+            proxy.close()
 
     assert (command.returncode, printed) == (INTERRUPTED, "")
     assert said.splitlines()[-1] == STOPPED
@@ -73,15 +80,16 @@ def test_ctrl_c_in_a_run_is_exit_code_130_and_the_rest_of_ray_ends_too(
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     settings = ["train.steps=100000", "train.snapshot_every=100000", "ray.num_cpus=2"]
-    command = start("run", "-c", config_file, *(part for setting in settings for part in ("--set", setting)))
-    try:
-        for line in lines_until(command, "train: starting workers"):
-            assert "Traceback" not in line
-        started = below(command.pid)
-        command.send_signal(signal.SIGINT)
-        printed, said = command.communicate(timeout=300)
-    finally:
-        command.kill()
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    with start("run", "-c", config_file, *overrides) as command:
+        try:
+            for line in lines_until(command, "train: starting workers"):
+                assert "Traceback" not in line
+            started = below(command.pid)
+            command.send_signal(signal.SIGINT)
+            printed, said = command.communicate(timeout=300)
+        finally:
+            command.kill()
 
     assert (command.returncode, printed) == (INTERRUPTED, "")
     assert STOPPED in said
