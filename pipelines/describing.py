@@ -10,8 +10,14 @@ __all__ = ["describe_newest"]
 
 
 def describe_newest(uri: str) -> None:
-    """Describe the newest version, whichever that is by now, with what was chosen for its newest generator."""
-    dataset = open_dataset(uri)
-    generator = dataset.runs[-1].plan.generator_sha256 if dataset.runs else ""
-    found = find_generator(open_store(uri), generator)
-    describe(dataset, chosen_in(found.folder) if found is not None else ())
+    """Describe the newest version, whichever that is by now, with what was chosen for its newest generator.
+
+    Looks again afterwards: a slow writer would otherwise put the description of an older version over a newer
+    one's.
+    """
+    described = 0
+    while (dataset := open_dataset(uri)).version != described:
+        generator = dataset.runs[-1].plan.generator_sha256 if dataset.runs else ""
+        found = find_generator(open_store(uri), generator)
+        describe(dataset, chosen_in(found.folder) if found is not None else ())
+        described = dataset.version

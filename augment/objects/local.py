@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Iterator, MutableSequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from augment.errors import AugmentError, ConfigError, InputError, RetryLaterError
 from augment.objects.contract import TEMPORARY_DIR, ObjectNotFoundError, StoredObject, checked_key
@@ -138,9 +139,8 @@ class LocalStore:
         with _local_errors(str(target)):
             changed = _make_folders(target.parent)
             temporary = self._root / TEMPORARY_DIR / secrets.token_hex(16)
-            temporary.parent.mkdir(exist_ok=True)
             try:
-                with open(temporary, "xb") as file:
+                with self._opened(temporary) as file:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
@@ -150,6 +150,15 @@ class LocalStore:
             for folder in (target.parent, *changed):
                 _sync_folder(folder)
         return placed
+
+    def _opened(self, temporary: Path) -> BinaryIO:
+        """The new file; its folder is made again where it was removed, found empty, in between."""
+        for _ in range(_TRIES - 1):
+            temporary.parent.mkdir(exist_ok=True)
+            with suppress(FileNotFoundError):
+                return open(temporary, "xb")
+        temporary.parent.mkdir(exist_ok=True)
+        return open(temporary, "xb")
 
     def _place(
         self,

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from augment.errors import ConfigError, InputError
+from augment.errors import ConfigError, InputError, IntegrityError
 from augment.objects import LocalStore, ObjectStore, StoredObject
 from augment.store.records import (
     latest_snapshot,
@@ -35,6 +35,7 @@ from augment.store.records import (
     read_plan,
     run_ids,
     run_manifests,
+    snapshot_key,
     version_times,
 )
 from augment.store.shards import parse_shard_key, shard_prefix
@@ -129,6 +130,10 @@ def _revoked_until(store: ObjectStore, until_s: float) -> tuple[Revocation, ...]
     if latest is None or not latest.record.revoked:
         return ()
     times = version_times(store)
+    for revocation in latest.record.revoked:
+        if revocation.version not in times:
+            key = store.uri_of(snapshot_key(revocation.version))
+            raise IntegrityError(f"{key} is missing, though version {latest.record.version} names it")
     return tuple(revocation for revocation in latest.record.revoked if times[revocation.version] <= until_s)
 
 

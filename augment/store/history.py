@@ -133,28 +133,35 @@ def compare_versions(store: ObjectStore, first: int, second: int) -> Comparison:
 def _class_changes(
     before: Collection[CommittedRun], after: Collection[CommittedRun]
 ) -> tuple[ClassChange, ...]:
-    names = {target.label: target.name for run in (*before, *after) for target in run.plan.plan.classes}
-    had, has = _rows_by_run_and_label(before), _rows_by_run_and_label(after)
+    """By label and name: after a `replace` a label may be of another class."""
+    had, has = _rows_by_run_and_class(before), _rows_by_run_and_class(after)
+    classes = {(target.label, target.name) for run in (*before, *after) for target in run.plan.plan.classes}
     return tuple(
         ClassChange(
             label=label,
-            name=names[label],
-            before=_of_label(had, label),
-            added=_of_label(has - had, label),
-            removed=_of_label(had - has, label),
+            name=name,
+            before=_of_class(had, label, name),
+            added=_of_class(has - had, label, name),
+            removed=_of_class(had - has, label, name),
         )
-        for label in sorted(names)
+        for label, name in sorted(classes)
     )
 
 
-def _rows_by_run_and_label(runs: Collection[CommittedRun]) -> Counter[tuple[str, int]]:
-    return Counter(
-        {(run.plan.run_id, label): rows for run in runs for label, rows in run.rows_by_label.items()}
-    )
+_RunAndClass = tuple[str, int, str]  # run id, label, class name
 
 
-def _of_label(rows: Counter[tuple[str, int]], label: int) -> int:
-    return sum(count for (_, its_label), count in rows.items() if its_label == label)
+def _rows_by_run_and_class(runs: Collection[CommittedRun]) -> Counter[_RunAndClass]:
+    rows: Counter[_RunAndClass] = Counter()
+    for run in runs:
+        names = {target.label: target.name for target in run.plan.plan.classes}
+        for label, count in run.rows_by_label.items():
+            rows[run.plan.run_id, label, names[label]] += count
+    return rows
+
+
+def _of_class(rows: Counter[_RunAndClass], label: int, name: str) -> int:
+    return sum(count for (_, *its_class), count in rows.items() if its_class == [label, name])
 
 
 # ---- one version ------------------------------------------------------------------------------------------

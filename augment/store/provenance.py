@@ -105,7 +105,7 @@ def _found(
         row=_row(remaining_spec(run.plan, index, manifest.without), class_index, sample_index),
         revoked=tuple(
             made
-            for made in snapshots[0].revoked
+            for made in read_version(store, None).record.revoked  # whichever version was asked about
             if made.concerns(run.run_id, run.generator_sha256) and (not made.labels or label in made.labels)
         ),
     )

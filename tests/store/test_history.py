@@ -15,7 +15,7 @@ from augment.store.history import compare_versions, version_log
 from augment.store.reading import Dataset, open_dataset
 from augment.store.records import version_times
 from augment.store.revoke import revoke_classes, revoke_model, revoke_run
-from augment.types import ClassInfo
+from augment.types import ClassInfo, ClassTarget
 from tests.store.helpers import ROWS, SHARDS, commit, tiny_run
 
 DOGS, TESTS = 7, 4
@@ -116,6 +116,19 @@ def test_a_diff_counts_rows_that_came_and_left_by_class(memory: ObjectStore) -> 
     narrowed = compare_versions(memory, 2, 3)
     assert (narrowed.added, narrowed.removed, len(narrowed.narrowed)) == ((), (), 2)
     assert [(each.added, each.removed) for each in narrowed.classes] == [(0, 0), (0, 0), (0, 2 * TESTS)]
+
+
+def test_a_label_that_a_replacement_gave_to_another_class_is_two_classes(memory: ObjectStore) -> None:
+    commit(memory, tiny_run())
+    other = ClassTarget(label=1, name="airplane", real=4, target=9)
+    commit(memory, tiny_run(classes=(other,)), "replace")
+    changes = compare_versions(memory, 1, 2).classes
+    assert [(each.label, each.name, each.before, each.added, each.removed) for each in changes] == [
+        (0, "cat", 0, 0, 0),
+        (1, "airplane", 0, 5, 0),
+        (1, "dog | wild", DOGS, 0, DOGS),
+        (2, "test", TESTS, 0, TESTS),
+    ]
 
 
 @settings(max_examples=15)

@@ -57,6 +57,8 @@ def test_a_sample_says_which_versions_hold_it_and_what_it_fell_to(memory: Object
     assert (found.versions, [made.why for made in found.revoked]) == ((1, 2, 3), ["wrong seed"])
     found = find_sample(memory, test[0])
     assert (found.versions, [made.why for made in found.revoked]) == ((1, 2), ["blurred", "wrong seed"])
+    pinned = find_sample(memory, test[0], version=1)  # it held them before either revocation
+    assert [made.why for made in pinned.revoked] == ["blurred", "wrong seed"]
     with pytest.raises(InputError, match="no more: its class was revoked"):
         find_sample(memory, test[0], version=3)
 

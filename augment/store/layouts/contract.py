@@ -65,6 +65,9 @@ class Layout:
     records: Records
     data_files: str  # a glob of the data files, as `configs.data_files` of a dataset card takes it
     loading: str  # Python that reads the copy below `root`, for its card
+    also_unfinished: Callable[[Mapping[int, str]], tuple[str, ...]] = (
+        lambda class_names: ()
+    )  # such keys in the folders that a reader of single classes would look at alone
     extras: Callable[[Mapping[int, str]], tuple[FileBytes, ...]] = (
         lambda class_names: ()
     )  # written at the end

@@ -1,6 +1,6 @@
 """A version copied into a layout: safe to kill and run again, and never taken for whole before it is.
 
-    unfinished-export.…   among the data; written first, deleted last: no reader of the folder gets past it
+    a mark                among the data; written first, deleted last: no reader of the folder gets past it
     the data files        shard by shard, each shard checked against its digest
     classes.json, croissant.json, README.md
     export.json           what was copied; its being there means that all of it is
@@ -77,21 +77,22 @@ def export_data(
         version=dataset.version,
         snapshot_sha256=sha256_hex(dataset.snapshot.to_json()),
     )
-    if _begin(target, layout, record):
+    marks = layout.also_unfinished(dataset.class_names)
+    if _begin(target, layout, record, marks):
         return Exported(record, _files_in(target, layout), dataset.rows, made=False)
     count, described = 0, list[ExportedFile]()
     for file in _put_shards(dataset, target, layout, progress):
         count += 1
         if count <= MOST_DESCRIBED:
             described.append(file)
-    _check_nothing_else(target, layout, count)
+    _check_nothing_else(target, layout, count, marks)
     for extra in (
         *layout.extras(dataset.class_names),
         *describe(described if count <= MOST_DESCRIBED else None),
     ):
         target.put(extra.key, extra.data)
     target.put(EXPORT_KEY, record.to_json())
-    _reveal(target, layout)
+    _reveal(target, layout, marks)
     return Exported(record, count, dataset.rows, made=True)
 
 
@@ -103,7 +104,7 @@ def _check_apart(source_uri: str, target_uri: str) -> None:
         )
 
 
-def _begin(target: ObjectStore, layout: Layout, record: ExportRecord) -> bool:
+def _begin(target: ObjectStore, layout: Layout, record: ExportRecord, marks: Sequence[str]) -> bool:
     """Claim the target; whether it holds the whole copy already. ConfigError if it holds anything else."""
     markers = (EXPORT_KEY, layout.unfinished_key)
     found = {key: _record_at(target, key) for key in markers}
@@ -117,7 +118,7 @@ def _begin(target: ObjectStore, layout: Layout, record: ExportRecord) -> bool:
                 "choose an empty target"
             )
     if found[EXPORT_KEY] is not None:
-        _reveal(target, layout)  # a killed export may have left just this undone
+        _reveal(target, layout, marks)  # a killed export may have left just this undone
         return True
     if found[layout.unfinished_key] is None:
         if (first := next(target.list(), None)) is not None:
@@ -125,7 +126,11 @@ def _begin(target: ObjectStore, layout: Layout, record: ExportRecord) -> bool:
                 f"{target.uri} holds {first.key}, which is no part of an export; choose an empty target"
             )
         if not target.put_if_absent(layout.unfinished_key, record.to_json()):
-            return _begin(target, layout, record)  # another exporter was quicker: is it the same export?
+            return _begin(
+                target, layout, record, marks
+            )  # another exporter was quicker: is it the same export?
+    for key in marks:
+        target.put_if_absent(key, record.to_json())
     return False
 
 
@@ -168,16 +173,16 @@ def _put(target: ObjectStore, file: FileBytes) -> ExportedFile:
     return ExportedFile(file.key, len(file.data), sha256)
 
 
-def _check_nothing_else(target: ObjectStore, layout: Layout, count: int) -> None:
+def _check_nothing_else(target: ObjectStore, layout: Layout, count: int, marks: Sequence[str]) -> None:
     """Among the data lies nothing that a reader of the whole folder would take in.
 
     All of ours are there, so it is enough to count: of a million images, no list is kept.
     """
-    found = 0
+    found, known = 0, {layout.unfinished_key, *marks}
     for item in target.list():
         if layout.owns.fullmatch(item.key) is not None:
             found += 1
-        elif "/" in item.key and item.key != layout.unfinished_key:
+        elif "/" in item.key and item.key not in known:
             raise ConfigError(
                 f"{target.uri_of(item.key)} is no part of this export; "
                 "remove it and run the same command again"
@@ -193,9 +198,14 @@ def _files_in(target: ObjectStore, layout: Layout) -> int:
     return sum(layout.owns.fullmatch(item.key) is not None for item in target.list())
 
 
-def _reveal(target: ObjectStore, layout: Layout) -> None:
-    """Take away what keeps readers out."""
-    target.delete(layout.unfinished_key)
-    if isinstance(target, LocalStore):  # a reader of class folders would take the emptied one for a class
+def _reveal(target: ObjectStore, layout: Layout, marks: Sequence[str]) -> None:
+    """Take away what keeps readers out; the one that claims the target last."""
+    for key in (*marks, layout.unfinished_key):
+        target.delete(key)
+    if isinstance(target, LocalStore):  # a reader of class folders would take the place of writes for a class
+        for (
+            unfinished
+        ) in target.unfinished():  # by a killed exporter; one at work finds all written, and asks again
+            target.discard_unfinished(unfinished.key)
         with suppress(OSError):
             (Path(target.uri) / TEMPORARY_DIR).rmdir()

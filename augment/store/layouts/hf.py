@@ -1,6 +1,8 @@
 """Flat Parquet under `data/`, named as Hugging Face names it: the committed shards, byte for byte.
 
 data/train-00000-of-00012.parquet
+
+Without a card, `datasets` reads what is named like this and nothing else: so the mark of an unfinished copy is.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ def _files(shard: OpenedShard) -> Iterator[FileBytes]:
 HF = Layout(
     name="hf",
     files=_files,
-    owns=re.compile(r"data/train-\d{5,}-of-\d{5,}\.parquet"),
-    unfinished_key="data/unfinished-export.parquet",
+    owns=re.compile(r"(?!data/train-99999-of-99999\.)data/train-\d{5,}-of-\d{5,}\.parquet"),
+    unfinished_key="data/train-99999-of-99999.parquet",
     records="parquet",
     data_files="data/*.parquet",
     loading=_LOADING,

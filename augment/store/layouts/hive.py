@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 from urllib.parse import quote
@@ -67,11 +67,17 @@ def _files(shard: OpenedShard) -> Iterator[FileBytes]:
         first += piece.count
 
 
+def _unfinished_keys(class_names: Mapping[int, str]) -> tuple[str, ...]:
+    keys = {f"data/class={class_key(name)}/unfinished-export.parquet" for name in class_names.values()}
+    return tuple(sorted(keys))
+
+
 HIVE = Layout(
     name="hive",
     files=_files,
     owns=re.compile(r"data/class=[A-Za-z0-9_.~%-]+/\d{6,}--?\d+\.parquet"),
     unfinished_key="data/class=unfinished-export/unfinished-export.parquet",
+    also_unfinished=_unfinished_keys,
     records="parquet",
     data_files="data/*/*.parquet",
     loading=_LOADING,

