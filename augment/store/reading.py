@@ -1,7 +1,8 @@
 """A committed dataset as its consumers see it: one version, exactly its shards, nothing else.
 
 Owns `Dataset` and the way from a URI to it. Only keys that a manifest lists are ever read; what is missing
-or differs from its digest is an IntegrityError, never a skip. Opening needs neither torch nor ray: `to_torch`
+or differs from its digest is an IntegrityError, never a skip (`to_ray`, which hands the keys to Ray's own
+reader, and so leaves errors and digests to it, is the exception: `augment verify --deep` checks). Opening needs neither torch nor ray: `to_torch`
 imports torch when called, and `to_ray` finds its reader by entry point, since nothing here may know Ray.
 """
 
