@@ -1,7 +1,7 @@
 """Ray Data: the hashes of decoded images, gathered and compared across splits.
 
 Owns how hashes travel: workers hash what they decode, 41 bytes an image come to the driver, where they are
-compared once. What is the same is augment.data.duplicates' subject.
+compared once; names come only for what is found. What is the same is augment.data.duplicates' subject.
 """
 
 import pickle
@@ -15,7 +15,7 @@ import ray
 
 from augment.data.config import ImageConfig
 from augment.data.deep_look import TRAINING_SPLIT, compare_splits, compared_splits
-from augment.data.duplicates import DuplicateReport, HashedSplit, Resolution
+from augment.data.duplicates import DuplicateReport, HashedSplit, Resolution, finding_text
 from augment.data.image_hashes import HASH_DTYPE, hashes_of
 from augment.data.images import BadImageError, ImageLimits, whole_image
 from augment.data.listing import Source
@@ -26,12 +26,6 @@ from pipelines.progress import Progress, log
 __all__ = ["compare_decoded", "hash_columns"]
 
 _NAMED_IN_LOG = 10  # findings of a kind
-_SAID = {
-    "across_splits": "LEAKAGE: {} training images are in a held-out split too",
-    "across_labels": "{} images are in more than one class",
-    "exact": "{} images repeat another of their class",
-    "near": "{} images are nearly the same as another",
-}
 
 
 def hash_columns(indices: Sequence[int], hashes: Sequence[npt.NDArray[Any]]) -> dict[str, pa.Array]:
@@ -127,7 +121,8 @@ def _warn(report: DuplicateReport) -> None:
     for kind, count in report.found.items():
         if not count:
             continue
-        log.warning("%s (source.duplicates.%s)", _SAID[kind].format(f"{count:,}"), kind)
+        leakage = "LEAKAGE: " if kind == "across_splits" else ""
+        log.warning("%s%s (source.duplicates.%s)", leakage, finding_text(kind, count), kind)
         for pair in [pair for pair in report.pairs if pair.kind == kind][:_NAMED_IN_LOG]:
             log.warning(
                 "  %s (%s) and %s (%s, %s)",

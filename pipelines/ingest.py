@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import ray
 
+from augment.data.census import refuse_bad
 from augment.data.config import ImageConfig, SourceConfig
 from augment.data.image_hashes import hashes_of
 from augment.data.images import BadImageError, ImageLimits, fit_image, whole_image
@@ -27,7 +28,7 @@ from pipelines.cluster import ray_errors
 from pipelines.duplicates import compare_decoded, hash_columns
 from pipelines.progress import Progress
 
-__all__ = ["DecodedImages", "ingest", "refuse_bad", "sample_images"]
+__all__ = ["DecodedImages", "ingest", "sample_images"]
 
 Pixels = npt.NDArray[np.uint8]  # [B, H, W, C]
 NO_ITEMS = np.empty(0, np.int64)
@@ -176,17 +177,3 @@ def _sample(
     pixels: Pixels, class_index: npt.NDArray[np.int64], classes: tuple[int, ...], per_class: int
 ) -> dict[int, Pixels]:
     return {index: pixels[np.flatnonzero(class_index == index)[:per_class]] for index in classes}
-
-
-def refuse_bad(bad: Sequence[BadImage], config: SourceConfig) -> None:
-    """InputError naming the first bad images, where `source.on_bad=fail` and there are any.
-
-    What a policy of source.duplicates leaves out is good, and not among them.
-    """
-    bad = [image for image in bad if image.duplicate_of is None]
-    if bad and config.on_bad == "fail":
-        named = "; ".join(f"{image.name} {image.reason}" for image in bad[:10])
-        raise InputError(
-            f"{config.where}: {len(bad)} bad image(s) and source.on_bad=fail: {named}"
-            f"{' …' if len(bad) > 10 else ''}; mend or remove them, or set source.on_bad=skip"
-        )

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from augment.data.augmentation import apply_augmentation, load_augmentation
+from augment.pixel_pipelines import apply_pipeline, load_pipeline
 from augment.seeds import digest64
 from augment.types import RunPlan, ShardSpec
 
@@ -21,4 +21,4 @@ def augmented(pixels_BHWC: npt.NDArray[np.uint8], run: RunPlan, spec: ShardSpec)
         for piece in spec.pieces
         for offset in range(piece.count)
     ]
-    return apply_augmentation(load_augmentation(run.augmentation), pixels_BHWC, seeds_B)
+    return apply_pipeline(load_pipeline(run.augmentation, field="output.augmentation"), pixels_BHWC, seeds_B)

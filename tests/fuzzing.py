@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-__all__ = ["mutated_bytes", "mutated_json"]
+__all__ = ["mutated_bytes", "mutated_json", "with_checksums"]
 
 Path = tuple[str | int, ...]
 
@@ -53,6 +53,16 @@ def mutated_json(draw: st.DrawFn, valid: Any, values: st.SearchStrategy[Any]) ->
         else:
             parent.append(copy.deepcopy(parent[path[-1]]))
     return document
+
+
+def with_checksums(tar: bytes) -> bytes:
+    """A tar with the checksum of every block that looks like a header made right, so that what else is wrong shows."""
+    blocks = [bytearray(tar[start : start + 512]) for start in range(0, len(tar), 512)]
+    for block in blocks:
+        if len(block) == 512 and block[257:262] == b"ustar":
+            block[148:156] = b" " * 8
+            block[148:156] = b"%06o\0 " % sum(block)
+    return b"".join(blocks)
 
 
 def _places(document: Any, path: Path = ()) -> list[Path]:

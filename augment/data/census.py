@@ -16,7 +16,7 @@ from augment.data.listing import Listing, Source, SourceCounts
 from augment.errors import InputError
 from augment.types import BadImage, ClassCounts, Record
 
-__all__ = ["Census", "images_to_open", "take_census"]
+__all__ = ["Census", "images_to_open", "refuse_bad", "take_census"]
 
 _NAMED_IN_ERROR = 5
 
@@ -34,6 +34,9 @@ class Census(Record):
     held_out: dict[str, ClassCounts] = Field(
         default={}
     )  # by split, as labelled: never trained on, never balanced
+    held_out_unlabelled: dict[str, int] = Field(
+        default={}
+    )  # held-out rows by split without a label, or with one of no class
     dropped: dict[str, int] = Field(default={})  # images by the class that source.labels leaves out
     etags: dict[str, str] = Field(
         default={}
@@ -63,13 +66,13 @@ def take_census(
         counted = _Progress(source, progress)
         training = open_images(TRAINING_SPLIT, source, image, threads, counted)
         bad += training.bad
-        _refuse_bad(bad, source.config)
+        refuse_bad(bad, source.config)
         resolution = _compared(source, training, image, threads, counted)
         left_out = resolution.dropped_items if resolution else ()
         bad += resolution.dropped if resolution else ()
         duplicates = resolution.report if resolution else None
         counts = _counted(source.listing(), np.setdiff1d(training.hashed.item_B, left_out))
-    _refuse_bad(bad, source.config)
+    refuse_bad(bad, source.config)
     return _census(found, counts, tuple(bad), deep, source.config.where, duplicates)
 
 
@@ -134,14 +137,18 @@ def _census(
         fingerprint=found.fingerprint,
         deep=deep,
         held_out=dict(found.held_out),
+        held_out_unlabelled=dict(found.held_out_unlabelled),
         dropped=dict(found.dropped),
         etags=dict(found.etags),
         duplicates=duplicates,
     )
 
 
-def _refuse_bad(bad: Sequence[BadImage], config: SourceConfig) -> None:
-    """InputError where `source.on_bad=fail`; what a policy of source.duplicates drops is not bad."""
+def refuse_bad(bad: Sequence[BadImage], config: SourceConfig) -> None:
+    """InputError naming the first bad images, where `source.on_bad=fail` and there are any.
+
+    What a policy of source.duplicates leaves out is good, and not among them.
+    """
     unusable = [image for image in bad if image.duplicate_of is None]
     if unusable and config.on_bad == "fail":
         raise InputError(_refusal(unusable, config.where))

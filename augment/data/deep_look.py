@@ -5,7 +5,7 @@ that was opened. What is the same, and what becomes of it, is augment.data.dupli
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -86,7 +86,11 @@ def compare_splits(source: Source, splits: Sequence[HashedSplit]) -> Resolution:
     sources = compared_splits(source)
     names = tuple(info.name for info in source.listing().classes)
     table = HashTable(tuple(splits), names)
-    return resolve_duplicates(table, source.config.duplicates, lambda at: sources[splits[at].name].names())
+
+    def names_of(split: int, items: Sequence[int]) -> Mapping[int, str]:
+        return sources[splits[split].name].names_of(items)
+
+    return resolve_duplicates(table, source.config.duplicates, names_of)
 
 
 def _across_splits(policy: DuplicatesConfig) -> bool:

@@ -16,7 +16,7 @@ Two images are the same if their pixels are, upright and at full size, whatever 
 Axes: N = images of all splits, the training split's first; F = findings.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -36,6 +36,7 @@ __all__ = [
     "HashTable",
     "HashedSplit",
     "Resolution",
+    "finding_text",
     "resolve_duplicates",
 ]
 
@@ -46,14 +47,20 @@ DUPLICATE_KINDS: tuple[DuplicateKind, ...] = get_args(DuplicateKind)
 _LISTED = 10_000  # findings of a kind that a report names; it counts them all
 _NAMED_IN_ERROR = 5
 _NO_CLASS = "no class"  # of a held-out image without a label
-_WHAT = {
-    "across_splits": "training images are in a held-out split too",
-    "across_labels": "images are in more than one class",
-    "exact": "images repeat another of their class",
-    "near": "images are nearly the same as another",
+_WHAT: dict[DuplicateKind, tuple[str, str]] = {
+    "across_splits": (
+        "training image is in a held-out split too",
+        "training images are in a held-out split too",
+    ),
+    "across_labels": ("image is in more than one class", "images are in more than one class"),
+    "exact": ("image repeats another of its class", "images repeat another of their class"),
+    "near": ("image is nearly the same as another", "images are nearly the same as another"),
 }
 
 Rows = npt.NDArray[np.int64]
+
+NamesOf = Callable[[int, Sequence[int]], Mapping[int, str]]
+"""The names, by item, of some items of a split: positions in its listing."""
 
 
 @dataclass(frozen=True)
@@ -147,16 +154,20 @@ class _Findings:
     other_F: Rows
 
 
-def resolve_duplicates(
-    table: HashTable, policy: DuplicatesConfig, names_of: Callable[[int], Sequence[str]]
-) -> Resolution:
+def finding_text(kind: DuplicateKind, count: int) -> str:
+    """What was found, in words: `2 training images are in a held-out split too`."""
+    one, several = _WHAT[kind]
+    return f"{count:,} {one if count == 1 else several}"
+
+
+def resolve_duplicates(table: HashTable, policy: DuplicatesConfig, names_of: "NamesOf") -> Resolution:
     """Compare all images of `table` and apply `policy`.
 
-    `names_of(split)` gives the names of a split's listing, by item; it is called only for splits with a
-    finding. Raises InputError (exit code 3), naming the first files, for a finding whose policy is `refuse`.
+    `names_of(split, items)` gives the names of some items of a split's listing; it is called only for splits
+    with a finding, and asked for no name that nobody will read. Raises InputError (exit code 3), naming the first files, for a finding whose policy is `refuse`.
     """
     findings = [found for found in _looked_for(table, policy) if len(found.row_F)]
-    names = _Names(table, names_of)
+    names = _Names.of_findings(table, policy, findings, names_of)
     for found in findings:
         if getattr(policy, found.kind) == "refuse":
             raise InputError(_refusal(found, names, policy))
@@ -306,18 +317,31 @@ def _refusal(found: _Findings, names: "_Names", policy: DuplicatesConfig) -> str
     more = f"; and {len(found.row_F) - _NAMED_IN_ERROR:,} more" if len(found.row_F) > _NAMED_IN_ERROR else ""
     bits = f" (at most {policy.near_distance} of 64 bits differ)" if found.kind == "near" else ""
     return (
-        f"{len(found.row_F):,} {_WHAT[found.kind]}{bits}: {named}{more}. Remove one of each, or set "
+        f"{finding_text(found.kind, len(found.row_F))}{bits}: {named}{more}. Remove one of each, or set "
         f"source.duplicates.{found.kind} to drop or keep"
     )
 
 
 class _Names:
-    """Findings as pairs of names; a split's names are asked for once, when first needed."""
+    """Findings as pairs of names."""
 
-    def __init__(self, table: HashTable, names_of: Callable[[int], Sequence[str]]) -> None:
+    def __init__(self, table: HashTable, names: Mapping[int, Mapping[int, str]]) -> None:
+        """`names`: by split and item."""
         self._table = table
-        self._names_of = names_of
-        self._names: dict[int, Sequence[str]] = {}
+        self._names = names
+
+    @classmethod
+    def of_findings(
+        cls, table: HashTable, policy: DuplicatesConfig, findings: Sequence[_Findings], names_of: NamesOf
+    ) -> "_Names":
+        """All names that are shown: of everything that is dropped, and of the first findings of other kinds."""
+        items: dict[int, list[int]] = {}
+        for found in findings:
+            most = None if getattr(policy, found.kind) == "drop" else _LISTED
+            for row in np.union1d(found.row_F[:most], found.other_F[:most]).tolist():
+                split, offset = table.place(row)
+                items.setdefault(split, []).append(int(table.splits[split].item_B[offset]))
+        return cls(table, {split: names_of(split, wanted) for split, wanted in items.items()})
 
     def pairs(self, found: _Findings, most: int | None = None) -> Iterator[DuplicatePair]:
         """The first `most` findings, or all."""
@@ -346,8 +370,6 @@ class _Names:
         """Split, name and class of a row."""
         position, offset = self._table.place(row)
         split = self._table.splits[position]
-        if position not in self._names:
-            self._names[position] = self._names_of(position)
         name = self._names[position][int(split.item_B[offset])]
         class_index = int(split.class_index_B[offset])
         return split.name, name, self._table.class_names[class_index] if class_index >= 0 else _NO_CLASS

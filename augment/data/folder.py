@@ -19,8 +19,14 @@ from augment.data.images import IMAGE_SUFFIXES, BadImageError, ImageLimits
 from augment.data.listing import Chunk
 from augment.data.packed import PackedText
 from augment.data.places import EtagDigest, Place, is_hidden, suffix_of
-from augment.data.scan import ReadImage, RowLog, Scan, classes_of_names
-from augment.data.splits import is_split_word, split_of_word
+from augment.data.scan import ReadImage, RowLog, Scan, classes_of_pairs
+from augment.data.splits import (
+    is_split_word,
+    looks_like_split,
+    seeming_splits,
+    split_of_folders,
+    split_of_word,
+)
 from augment.errors import ConfigError, InputError
 from augment.objects import LocalStore, StoredObject, open_store
 from augment.types import BadImage
@@ -48,7 +54,8 @@ class _Files:
 class FolderFormat:
     """A folder of class folders (see scan.Format); the names of the first level are the classes, sorted.
 
-    Where the first level is exactly names of splits, with class folders in each, the second level is.
+    Where the first level is exactly names of splits, with class folders in each, the second level is. Where it
+    only seems so, or the second level looks like splits, nothing is guessed: that is an error.
     """
 
     def __init__(self, place: Place, config: SourceConfig) -> None:
@@ -122,9 +129,13 @@ class FolderFormat:
     # ---- what the folders mean ------------------------------------------------------------------------
 
     def _folder_of(self, key: str) -> tuple[str, str]:
-        """The first-level folder, and the one below it where the first may be a split."""
+        """The first-level folder, and the one below it where either may be a split."""
         first, _, below = key.partition("/")
-        return first, below.partition("/")[0] if self._may_be_split(first) and "/" in below else _NONE
+        second = below.partition("/")[0] if "/" in below else _NONE
+        return first, second if self._hints_at_split(first) or self._hints_at_split(second) else _NONE
+
+    def _hints_at_split(self, name: str) -> bool:
+        return self.config.split.by != "none" and looks_like_split(name, self.config.split) is not None
 
     def _may_be_split(self, name: str) -> bool:
         return self.config.split.by != "none" and is_split_word(name, self.config.split)
@@ -151,20 +162,31 @@ class FolderFormat:
         classes = {second if in_splits else first for first, second in folders} - {_NONE}
         if empty := sorted(classes - set(name_of.values())):
             self._refuse_empty(empty[0], in_splits, bad)
-        infos = classes_of_names(classes)
-        index_of = {info.name: index for index, info in enumerate(infos)}
-        split = self.config.split
-        pairs = [
-            ((split_of_word(pair[0], split) or "") if in_splits else "", index_of[name_of[pair]])
+        split, above = self.config.split, self._split_above or ""
+        labelled = [
+            ((split_of_word(pair[0], split) or "") if in_splits else above, name_of[pair])
             for pair in log.pairs
         ]
-        return log.scan(infos, pairs, ranked=True, bad=bad, etag=etag.hexdigest())
+        found = classes_of_pairs(labelled, split)._replace(ranked=True)
+        return log.scan(found, [(told, found.class_of(name)) for told, name in labelled], bad, etag)
+
+    @property
+    def _split_above(self) -> str | None:
+        """The split that the folders above the root tell."""
+        return (
+            None
+            if self.config.split.by == "none"
+            else split_of_folders(self.place.folders, self.config.split)
+        )
 
     def _has_splits(self, folders: set[tuple[str, str]], used: list[tuple[str, str]]) -> bool:
         """Whether the first level is splits; InputError where that can't be told, or is asked for and not so."""
         by, uri = self.config.split.by, self.place.uri
         others = sorted(first for first, _ in folders if not self._may_be_split(first))
-        if by == "none" or (by == "auto" and others):
+        if by == "none":
+            return False
+        self._refuse_seeming_splits(others, [pair for pair in used if pair[1] != _NONE])
+        if others and (by == "auto" or self._split_above):
             return False
         if others:
             raise InputError(
@@ -178,6 +200,30 @@ class FolderFormat:
                 "them, or set source.split.by=none if it is a class"
             )
         return bool(used) and not direct
+
+    def _refuse_seeming_splits(self, others: list[str], nested: list[tuple[str, str]]) -> None:
+        """InputError where folders of held-out images would become classes, or parts of classes, to learn from.
+
+        `nested`: (first, second) level of images in folders that may be splits, or have some within them.
+        """
+        split, uri, mend = (
+            self.config.split,
+            self.place.uri,
+            "or set source.split.by=none to learn from all images",
+        )
+        first_level = {first for first, _ in nested if self._hints_at_split(first)}
+        if others and (seeming := seeming_splits(first_level, split)):
+            raise InputError(
+                f"{uri}: {_listed(seeming)} with class folders below look like splits, and {others[0]!r} beside them "
+                f"is no split that is known; call the folders train, validation and test, name it in "
+                f"source.split.use, {mend}"
+            )
+        within = {second: f"{first}/{second}" for first, second in nested if first not in first_level}
+        if seeming := seeming_splits(within, split):
+            raise InputError(
+                f"{uri}: {_listed([within[name] for name in seeming])} look like splits within a class; put the "
+                f"splits above the classes (test/<class>/<image>.png), name the folder above them in source.uri, {mend}"
+            )
 
     def _refuse_nothing(self, bad: list[BadImage]) -> NoReturn:
         uri = self.place.uri
@@ -201,6 +247,10 @@ def _folders_in(folder: Path) -> list[str]:
         return []
     names = [entry.name for entry in folder.iterdir() if entry.is_dir()]
     return [name for name in names if not is_hidden(name) and _is_utf8(name)]
+
+
+def _listed(folders: list[str]) -> str:
+    return f"folder{'s' if len(folders) > 1 else ''} {', '.join(map(repr, folders))}"
 
 
 def _is_utf8(key: str) -> bool:

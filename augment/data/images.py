@@ -114,6 +114,11 @@ class ImageLimits:
         """The limits that a source's config sets."""
         return cls(max_megabytes=source.max_image_mb, max_megapixels=source.max_image_megapixels)
 
+    @property
+    def max_bytes(self) -> int:
+        """The most bytes that an encoded image may have."""
+        return int(self.max_megabytes * 1e6)
+
     def check_bytes(self, size: int) -> None:
         """BadImageError if an encoded image has no bytes or too many."""
         if size == 0:

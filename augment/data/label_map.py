@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from augment.data.scan import UNLABELLED
 from augment.errors import ConfigError
 from augment.types import ClassInfo
 
@@ -30,18 +31,24 @@ class ClassMap:
     """The classes of a source, and where each place's classes went."""
 
     classes: tuple[ClassInfo, ...]  # ordered by label
-    index_of_place: tuple[npt.NDArray[np.int32], ...]  # by the place's class index: index here, or DROPPED
+    index_of_place: tuple[npt.NDArray[np.int32], ...]
+    """By the place's class index (see Scan.class_P): the index here, DROPPED, or UNLABELLED."""
 
 
 def class_map(
-    places: Sequence[tuple[Sequence[ClassInfo], bool]], labels: Mapping[str, str | None], where: str
+    places: Sequence[tuple[Sequence[ClassInfo], bool]],
+    labels: Mapping[str, str | None],
+    where: str,
+    others: Sequence[Sequence[str]] | None = None,
 ) -> ClassMap:
     """Merge the classes of each place (`ranked` beside them: see Scan) and apply the label map.
 
-    Raises ConfigError for a key of the map that names no class.
+    `others` are each place's names that held-out rows alone have: they make no class, but may be in the map,
+    and may be classes of another place. Raises ConfigError for a key of the map that names no class.
     """
     label_of = _labels_of_names(places)
-    target_of = _targets(label_of, labels, where)
+    others = others if others is not None else [()] * len(places)
+    target_of = _targets(label_of, {name for names in others for name in names}, labels, where)
     merged: dict[str, int] = {}
     for name, label in label_of.items():
         target = target_of[name]
@@ -52,9 +59,9 @@ def class_map(
     )
     index_of = {info.name: index for index, info in enumerate(classes)}
     index_of_place = []
-    for infos, _ in places:
-        targets = [target_of[info.name] for info in infos]
-        indices = [DROPPED if target is None else index_of[target] for target in targets]
+    for (infos, _), more in zip(places, others, strict=True):
+        targets = [target_of[name] for name in (*(info.name for info in infos), *more)]
+        indices = [DROPPED if target is None else index_of.get(target, UNLABELLED) for target in targets]
         index_of_place.append(np.array(indices, dtype=np.int32))
     return ClassMap(classes, tuple(index_of_place))
 
@@ -73,15 +80,15 @@ def _labels_of_names(places: Sequence[tuple[Sequence[ClassInfo], bool]]) -> dict
 
 
 def _targets(
-    label_of: Mapping[str, int], labels: Mapping[str, str | None], where: str
+    label_of: Mapping[str, int], others: set[str], labels: Mapping[str, str | None], where: str
 ) -> dict[str, str | None]:
     """Every class name's new name; None where it is dropped."""
     name_of = {str(label): name for name, label in label_of.items()}
-    target_of: dict[str, str | None] = {name: name for name in label_of}
+    target_of: dict[str, str | None] = {name: name for name in (*label_of, *others)}
     for key, target in labels.items():
-        name = key if key in label_of else name_of.get(key)
+        name = key if key in target_of else name_of.get(key)
         if name is None:
-            raise ConfigError(f"source.labels: {where} has no class {key!r}; {_hint(key, list(label_of))}")
+            raise ConfigError(f"source.labels: {where} has no class {key!r}; {_hint(key, list(target_of))}")
         if target == "":
             raise ConfigError(f"source.labels.{key}: a class needs a name; write null to leave it out")
         if labels.get(name, target) != target:

@@ -55,6 +55,9 @@ class SourceCounts:
     held_out: Mapping[str, ClassCounts] = field(
         default_factory=dict
     )  # by split: never trained on or balanced
+    held_out_unlabelled: Mapping[str, int] = field(
+        default_factory=dict
+    )  # rows by split that have no label, or one that no row to learn from has
     dropped: Mapping[str, int] = field(default_factory=dict)  # images by the class that source.labels drops
     etags: Mapping[str, str] = field(default_factory=dict)  # by URI: changes when a file is written anew
 
@@ -70,6 +73,7 @@ class Chunk:
     container: str = ""  # the Parquet file or tar
     row_group: int | None = None  # of the Parquet file
     skipped_rows: tuple[int, ...] = ()  # rows of the row group that are not items
+    held_bytes: int = 0  # about what the row group holds: a page of it may be the whole of it
     spans: tuple[tuple[int, int], ...] = ()  # of the tar: each item's first byte, and how many
 
 
@@ -95,11 +99,14 @@ class Source(Protocol):
     def names(self) -> Sequence[str]:
         """A human's name for every item, read when asked for."""
 
+    def names_of(self, item_F: Sequence[int]) -> Mapping[int, str]:
+        """The names of these items alone, by item."""
+
     def held_out(self) -> Mapping[str, "Source"]:
         """Rows that are never trained on nor balanced, by split (`test`, `validation`); {} where no split is.
 
-        Their classes are this source's. A row without a label is an item with the label -1, as public test
-        sets have it; every other item, and every item to train on, has one.
+        Their classes are this source's. A row without a label, or with one that no row to train on has, is an
+        item with the label -1, as in public test sets; every other item, and every item to train on, has one.
         """
 
 

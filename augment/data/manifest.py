@@ -2,27 +2,29 @@
 
 Owns how such a file is read and which object a line means. A relative path lies below the manifest's folder;
 a URI obeys the rules of every other URI. Whether an image is there is found when it is read: until then it
-counts, and no store is asked about a million files one by one.
+counts, and no store is asked about a million files one by one. So the fingerprint and the etag are of the
+manifest alone: an image that is written anew in its place is not noticed until it is decoded again.
 """
 
 import csv
 import io
+import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from augment.data.config import SourceConfig
-from augment.data.images import BadImageError
+from augment.data.images import BadImageError, ImageLimits
 from augment.data.json_rows import json_label, json_object
 from augment.data.listing import Chunk
 from augment.data.packed import PackedText
 from augment.data.places import EtagDigest, Place, suffix_of
 from augment.data.ranged import ranged_file
-from augment.data.scan import UNLABELLED, Label, ReadImage, RowLog, Scan, classes_of_values, text_label
+from augment.data.read_ahead import read_ahead
+from augment.data.scan import Label, ReadImage, RowLog, Scan, is_learned, scan_of_labels, text_label
 from augment.data.splits import split_of_word, splits_of_files, unknown_split
 from augment.errors import ConfigError, InputError
 from augment.objects import ObjectNotFoundError, ObjectStore, StoredObject, open_store
@@ -36,8 +38,12 @@ MANIFEST_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 _PLACE_COLUMNS = ("uri", "path")
 _CHUNK_IMAGES = 256
-_READ_THREADS = 8  # reads wait on the store, not on a CPU
 _LINE_BYTES = 1_000_000
+_BUCKET = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]"
+)  # as far as any S3 goes; today's are narrower
+_NAME_BYTES = 255  # of a file or folder on a disk
+_KEY_BYTES = 1_024  # of an S3 key
 _WINDOW_BYTES = 1_000_000  # of a manifest, read at once
 
 
@@ -82,20 +88,14 @@ class ManifestFormat:
             raise InputError(f"no .{self.kind} file lies at {self.place.uri}; check source.uri")
         named = self.config.split.by in ("auto", "file", "folder")
         keys = [item.key for item in manifests]
-        split_of = splits_of_files(keys, self.config.split, self.place.uri) if named else {}
+        split_of = self._splits_by_name(keys) if named else {}
         kept, log, bad, etag = _Kept(), RowLog(keep=keep), list[BadImage](), EtagDigest()
         for item in manifests:
             etag.add(item)
             kept.manifests.append(item.key)
             self._scan_one(item, split_of.get(item.key), log, bad, kept if keep else None)
         self._kept = kept if keep else None
-        splits = {split for split, _ in log.pairs}
-        if len(splits) > 1 and "" in splits:
-            raise unknown_split(None, self.place.uri, self.config.split)
-        classes, index_of = classes_of_values(label for _, label in log.pairs if label is not None)
-        pairs = [(split, UNLABELLED if label is None else index_of[label]) for split, label in log.pairs]
-        ranked = any(isinstance(label, str) for _, label in log.pairs)
-        return log.scan(classes, pairs, ranked=ranked, bad=bad, etag=etag.hexdigest())
+        return scan_of_labels(log, self.config.split, self.place.uri, bad, etag)
 
     def chunks(self, keep_B: npt.NDArray[np.bool_]) -> Iterator[Chunk]:
         """See Format: up to 256 images of one manifest."""
@@ -116,17 +116,20 @@ class ManifestFormat:
         targets = [_target(place, self.place.root, folder) for place in chunk.keys]
         for root, _ in targets:
             stores.setdefault(root, open_store(root))
+        limits = ImageLimits.of(self.config)
 
-        def read_one(target: tuple[str, str]) -> tuple[bytes, str]:
-            root, key = target
+        def read_one(item: tuple[str, tuple[str, str]]) -> ReadImage:
+            place, (root, key) = item
             try:
-                return stores[root].get(key), ""
+                # Nobody has told its size: one byte more than is allowed shows that it is too large.
+                data = stores[root].get_range(key, 0, limits.max_bytes + 1)
             except ObjectNotFoundError:
-                return b"", "does not exist"
+                return ReadImage(place, b"", "does not exist")
+            if len(data) > limits.max_bytes:
+                return ReadImage(place, b"", f"is larger than source.max_image_mb={limits.max_megabytes:g}")
+            return ReadImage(place, data)
 
-        with ThreadPoolExecutor(max_workers=_READ_THREADS) as pool:
-            for place, (data, fault) in zip(chunk.keys, pool.map(read_one, targets), strict=True):
-                yield ReadImage(place, data, fault)
+        yield from read_ahead(read_one, zip(chunk.keys, targets, strict=True), lambda image: len(image.data))
 
     def names(self, keep_B: npt.NDArray[np.bool_]) -> list[str]:
         """See Format: each place as the manifest writes it."""
@@ -159,12 +162,15 @@ class ManifestFormat:
                 bad.append(BadImage(name=name, reason=row))
                 continue
             place, label = row
-            if label is None and split in ("", *self.config.split.use):
+            if label is None and is_learned(split, self.config.split):
                 bad.append(BadImage(name=name, reason="has no label"))
             log.add(split, label, place)
             if kept is not None:
                 kept.places.append(place)
                 kept.manifest_B.append(len(kept.manifests) - 1)
+
+    def _splits_by_name(self, keys: list[str]) -> dict[str, str]:
+        return splits_of_files(keys, self.config.split, self.place.uri, self.place.folders)
 
     def _column(self, fields: Mapping[str, object], name: str) -> str:
         """The column of places; InputError where there is none, or no column of labels."""
@@ -225,20 +231,28 @@ def _target(place: str, root: str, folder: str) -> tuple[str, str]:
     remote = "://" in root
     if separator and scheme.lower() != "file":
         bucket, _, key = rest.partition("/")
+        if scheme.lower() == "s3" and "@" not in bucket and not _BUCKET.fullmatch(bucket):
+            raise InputError("no bucket can have this name")
         store = open_store(f"{scheme.lower()}://{bucket}")  # checks the scheme, and for credentials
-        return store.uri, _checked(key)
+        return store.uri, _checked(key, remote=True)
     if remote and (separator or place.startswith(("/", "~"))):
         raise InputError("a manifest in an object store names no local file")
     if separator or place.startswith("/"):
         path = open_store(place).uri
-        return "/", _checked(path.lstrip("/"))
-    return root, _checked(f"{folder}/{place}" if folder else place)
+        return "/", _checked(path.lstrip("/"), remote=False)
+    return root, _checked(f"{folder}/{place}" if folder else place, remote=remote)
 
 
-def _checked(key: str) -> str:
+def _checked(key: str, *, remote: bool) -> str:
     parts = key.split("/")
-    if not key or "\0" in key or any(part in ("", "..") for part in parts):
+    if "\0" in key or any(part in ("", "..") for part in parts) or parts[-1] == ".":
         raise InputError("no plain path; it may hold no `..` and no empty name")
+    try:
+        longest, whole = max(len(part.encode()) for part in parts), len(key.encode())
+    except UnicodeEncodeError as error:
+        raise InputError("no text that a name could be") from error
+    if longest > (whole if remote else _NAME_BYTES) or whole > _KEY_BYTES:
+        raise InputError(f"no store has so long a name ({whole:,} bytes)")
     return "/".join(part for part in parts if part != ".")
 
 

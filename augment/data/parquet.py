@@ -31,7 +31,7 @@ from augment.data.parquet_columns import (
 )
 from augment.data.parquet_labels import GroupLabels, Pair, read_group
 from augment.data.places import EtagDigest, Place
-from augment.data.scan import UNLABELLED, Label, ReadImage, Scan
+from augment.data.scan import FoundClasses, Label, ReadImage, Scan
 from augment.data.splits import split_of_word, splits_of_files, unknown_split
 from augment.errors import InputError
 from augment.objects import ObjectNotFoundError, StoredObject, filesystem_errors, filesystem_for
@@ -82,9 +82,12 @@ class ParquetFormat:
         files, bad, etag = self._scanned_files(keep=keep)
         self._files = files if keep else None
         names = files[0].columns.class_names
-        values = {label for file in files for group in file.groups for _, label in group.counts}
-        classes, index_of = classes_of(names, [value for value in values if value is not None])
-        pairs, counts = self._pairs(files, index_of)
+        labelled = {
+            (file.split_of(word, self.config), label)
+            for file in files for group in file.groups for word, label in group.counts
+        }  # fmt: skip
+        found = classes_of(names, labelled, self.config.split)
+        pairs, counts = self._pairs(files, found)
         for file in files:
             bad += self._unlabelled(file, names)
         digest = hashlib.sha256()
@@ -92,11 +95,11 @@ class ParquetFormat:
             digest.update(
                 canonical_json([file.key, file.size, [group.digest.hex() for group in file.groups]])
             )
-        digest.update(canonical_json([[info.label, info.name] for info in classes]))
-        texts = any(isinstance(value, str) for value in values)
+        digest.update(canonical_json([[info.label, info.name] for info in found.classes]))
         return Scan(
-            classes=classes,
-            ranked=texts,
+            classes=found.classes,
+            others=found.others,
+            ranked=found.ranked,
             split_P=tuple(split for split, _ in counts),
             class_P=np.array([index for _, index in counts], dtype=np.int32),
             count_P=np.array(list(counts.values()), dtype=np.int64),
@@ -116,7 +119,11 @@ class ParquetFormat:
                 count = int(np.count_nonzero(group_B))
                 if count:
                     skipped = tuple(np.flatnonzero(~group_B).tolist())
-                    yield Chunk(first, count, (file.key,), row_group=group, skipped_rows=skipped)
+                    held_bytes = file.size * rows // sum(file.group_rows)
+                    yield Chunk(
+                        first, count, (file.key,),
+                        row_group=group, skipped_rows=skipped, held_bytes=held_bytes,
+                    )  # fmt: skip
                 first += count
 
     def read(self, chunk: Chunk) -> Iterator[ReadImage]:
@@ -129,11 +136,11 @@ class ParquetFormat:
             for batch in file.iter_batches(batch_size=_READ_ROWS, row_groups=[group], columns=columns):
                 for data, path in zip(*bytes_and_paths(batch.column(0)), strict=True):
                     if row not in skipped:
-                        yield ReadImage(path or _row_name(key, first_row + row), data or b"")
+                        yield ReadImage(_row_name(key, first_row + row, path), data or b"")
                     row += 1
 
     def names(self, keep_B: npt.NDArray[np.bool_]) -> list[str]:
-        """See Format: each image's `path` where the file has one, else `file.parquet#row`."""
+        """See Format: `file.parquet#row`, and the image's own `path` behind it where it has one."""
         names, start = list[str](), 0
         for file in self._kept_files():
             rows = sum(file.group_rows)
@@ -187,7 +194,7 @@ class ParquetFormat:
         by = self.config.split.by
         if by not in ("auto", "file", "folder") or self.place.is_demo:
             return {}
-        return splits_of_files(keys, self.config.split, self.place.uri)
+        return splits_of_files(keys, self.config.split, self.place.uri, self.place.folders)
 
     def _scanned(
         self, item: StoredObject, split: str | None, pool: ThreadPoolExecutor, *, keep: bool
@@ -235,7 +242,7 @@ class ParquetFormat:
     # ---- rows -----------------------------------------------------------------------------------------
 
     def _pairs(
-        self, files: Sequence[_File], index_of: dict[Label, int]
+        self, files: Sequence[_File], found: FoundClasses
     ) -> tuple[list[dict[Pair, int]], Counter[tuple[str, int]]]:
         """All (split, class) pairs with their rows; and, a file each, at which of them its own pairs are."""
         counts, positions = Counter[tuple[str, int]](), list[dict[Pair, int]]()
@@ -244,8 +251,7 @@ class ParquetFormat:
             mapped = dict[Pair, int]()
             for group in file.groups:
                 for (word, label), rows in group.counts.items():
-                    index = UNLABELLED if label is None else index_of.get(label, UNLABELLED)
-                    pair = (file.split_of(word, self.config), index)
+                    pair = (file.split_of(word, self.config), found.class_of(label))
                     counts[pair] += rows
                     mapped[word, label] = place_of.setdefault(pair, len(place_of))
             positions.append(mapped)
@@ -262,11 +268,13 @@ class ParquetFormat:
     def _names_in(self, file: _File, keep_B: npt.NDArray[np.bool_]) -> list[str]:
         """Names of one file's rows; reads the `path` leaf alone."""
         paths: list[str | None] = [None] * len(keep_B)
+        if not keep_B.any():
+            return []
         if file.columns.has_paths:
             with self._opened(file.key) as parquet:
                 leaf = parquet.read(columns=[f"{self.config.image_column}.path"]).column(0)
                 paths = pc.struct_field(leaf, "path").to_pylist()
-        return [paths[row] or _row_name(file.key, row) for row in np.flatnonzero(keep_B).tolist()]
+        return [_row_name(file.key, row, paths[row]) for row in np.flatnonzero(keep_B).tolist()]
 
 
 def _pair_of_rows(files: Sequence[_File], positions: Sequence[dict[Pair, int]]) -> npt.NDArray[np.int32]:
@@ -287,5 +295,6 @@ def _is_data_file(key: str) -> bool:
     return key.lower().endswith(PARQUET_SUFFIX) and not hidden
 
 
-def _row_name(key: str, row: int) -> str:
-    return f"{key}#{row}"
+def _row_name(key: str, row: int, path: str | None = None) -> str:
+    """A path alone would not find the row: it may be in any file, or in several."""
+    return f"{key}#{row} ({path})" if path else f"{key}#{row}"

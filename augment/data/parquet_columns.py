@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from augment.data.config import SourceConfig
-from augment.data.scan import Label, classes_of_values
+from augment.data.config import SourceConfig, SplitConfig
+from augment.data.scan import FoundClasses, Label, classes_of_pairs
 from augment.errors import InputError
 from augment.types import ClassInfo
 
@@ -177,19 +177,20 @@ def bytes_and_paths(column: Any) -> tuple[list[bytes | None], list[str | None]]:
 
 
 def classes_of(
-    names: Sequence[str] | None, values: Iterable[Label]
-) -> tuple[tuple[ClassInfo, ...], dict[Label, int]]:
-    """The classes, ordered by label, and the class index of every label value that names one.
+    names: Sequence[str] | None, pairs: Iterable[tuple[str, Label | None]], config: SplitConfig
+) -> FoundClasses:
+    """The classes of (split, label) pairs, ordered by label.
 
-    With `names` (a ClassLabel) label i is names[i], present or not; else see classes_of_values. Raises
+    With `names` (a ClassLabel) label i is names[i], present or not; else see classes_of_pairs. Raises
     InputError for two classes of one name.
     """
     if names is None:
-        return classes_of_values(value for value in values if is_label(value, None))
+        return classes_of_pairs(((split, value) for split, value in pairs if is_label(value, None)), config)
     if repeated := [name for name, times in Counter(names).items() if times > 1]:
         raise InputError(f"the ClassLabel metadata names two classes {repeated[0]!r}; rename one of them")
     classes = tuple(ClassInfo(label=label, name=name) for label, name in enumerate(names))
-    return classes, {info.label: info.label for info in classes}
+    # Rows hold the labels' integers here, never the names.
+    return FoundClasses(classes, (), {str(info.label): info.label for info in classes}, ranked=False)
 
 
 def is_label(value: Label | None, names: Sequence[str] | None) -> bool:

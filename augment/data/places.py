@@ -1,23 +1,33 @@
 """Where a source's files lie: a URI, or a glob of files, as a store and the keys that are chosen in it.
 
-Owns what a URI of a source may be, hidden files, and the digest by which a file that was written anew with
-the same size is known. Knows no format.
+Owns what a URI of a source may be, hidden files, which folders above the keys may tell a split, two URIs that
+choose one file, and the digest by which a file that was written anew with the same size is known. Knows no
+format, and no word for a split.
 """
 
 import hashlib
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import takewhile
+from itertools import combinations, takewhile
 from pathlib import PurePosixPath
 
 from augment.data.demo import DEMO_SCHEME, demo_path
-from augment.errors import ConfigError
+from augment.errors import ConfigError, InputError
 from augment.objects import StoredObject, open_store
 
-__all__ = ["EtagDigest", "Place", "is_hidden", "place_of", "root_of", "suffix_of"]
+__all__ = [
+    "EtagDigest",
+    "Place",
+    "check_overlaps",
+    "is_hidden",
+    "place_of",
+    "places_of",
+    "root_of",
+    "suffix_of",
+]
 
 _WILDCARDS = re.compile(r"[*?\[]")
 
@@ -29,13 +39,19 @@ class Place:
     uri: str  # as the config has it
     root: str
     pattern: str = ""
+    folders: tuple[
+        str, ...
+    ] = ()  # above the keys, outermost first, whose names may tell a split; see places_of
 
     def objects(self) -> Iterator[StoredObject]:
         """The chosen files in the order of their keys, listed as they are asked for; none is hidden."""
-        chosen = self._chosen if self.pattern else None
-        for item in open_store(self.root).list(self._prefix):
-            if not is_hidden(item.key) and (chosen is None or chosen.fullmatch(item.key)):
-                yield item
+        if self.pattern:
+            _ = self._chosen  # what is no glob is refused, whatever lies there
+        return (item for item in open_store(self.root).list(self._prefix) if self.chooses(item.key))
+
+    def chooses(self, key: str) -> bool:
+        """Whether a file of this key below `root` is meant, if there is one."""
+        return not is_hidden(key) and (not self.pattern or self._chosen.fullmatch(key) is not None)
 
     def uri_of(self, key: str) -> str:
         """A file's full URI, or its absolute path."""
@@ -98,6 +114,45 @@ def place_of(uri: str) -> Place:
     return Place(uri, root)  # maybe a folder whose name ends in .parquet, as Spark writes it
 
 
+def places_of(uris: Sequence[str]) -> tuple[Place, ...]:
+    """The places of a source's URIs, each with the folders above its keys that may tell its split.
+
+    These are the folders that set a place apart from the others, and at least the nearest one: of `x/train/a`
+    and `x/test/a` they are (train, a) and (test, a), of `x/test/part.parquet` alone (test). A bucket is no folder.
+    """
+    places = [place_of(uri) for uri in uris]
+    steps = [_steps(place.root) for place in places]
+    # In stores apart no folder sets them apart: the nearest alone counts.
+    shared = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, zip(*steps, strict=False)))
+    shared = shared or max(map(len, steps))
+    return tuple(
+        place if place.is_demo else replace(place, folders=tuple(own[max(1, shared) :] or own[1:][-1:]))
+        for place, own in zip(places, steps, strict=True)
+    )
+
+
+def check_overlaps(places: Sequence[Place]) -> None:
+    """InputError where two of these places choose one file: each of its rows would be there twice.
+
+    A place is listed only if the names that it chooses begin as another's do.
+    """
+    homes = [open_store(place.root).uri.rstrip("/") + "/" for place in places]
+    starts = [home + (place.only_key or place._prefix) for home, place in zip(homes, places, strict=True)]
+    for pair in combinations(range(len(places)), 2):
+        wide, narrow = sorted(pair, key=lambda at: len(starts[at]))
+        if not starts[narrow].startswith(starts[wide]):
+            continue
+        only = places[narrow].only_key
+        for key in [only] if only else (item.key for item in places[narrow].objects()):
+            name = homes[narrow] + key
+            if name.startswith(homes[wide]) and places[wide].chooses(name[len(homes[wide]) :]):
+                first, second = (places[at].uri for at in pair)
+                raise InputError(
+                    f"source.uri names {name} twice, by {first} and by {second}: each of its rows would be there "
+                    "twice; remove one, or make them choose different files"
+                )
+
+
 def root_of(uri: str) -> str:
     """The URI below which all files of a source lie, as far as its text tells; nothing is contacted."""
     root, pattern = _split_at_wildcard(uri)
@@ -129,6 +184,19 @@ def _split_at_wildcard(uri: str) -> tuple[str, str]:
     if separator and (cut < len(scheme + separator)):
         raise ConfigError(f"{uri}: a wildcard can't stand for a bucket; name it")
     return root or "/", pattern.rstrip("/")
+
+
+def _steps(root: str) -> list[str]:
+    """A store (a bucket, `/` or `.`) and the folders below it."""
+    scheme, separator, rest = root.partition("://")
+    if separator:
+        bucket, *folders = rest.strip("/").split("/")
+        return [f"{scheme}://{bucket}", *folders]
+    path = os.path.normpath(os.path.expanduser(root))
+    return [
+        "/" if path.startswith("/") else ".",
+        *(part for part in path.split("/") if part not in ("", ".")),
+    ]
 
 
 def _escaped(name: str) -> str:

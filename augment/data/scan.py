@@ -11,26 +11,32 @@ Axes: P = pairs of (split, class), B = rows.
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from augment.data.config import SplitConfig
 from augment.data.listing import Chunk
-from augment.data.places import Place
+from augment.data.places import EtagDigest, Place
+from augment.data.splits import unknown_split
 from augment.types import BadImage, ClassInfo, canonical_json
 
 __all__ = [
     "UNLABELLED",
     "Format",
+    "FoundClasses",
     "Label",
     "ReadImage",
     "RowLog",
     "Scan",
     "classes_of_names",
+    "classes_of_pairs",
     "classes_of_values",
+    "is_learned",
+    "scan_of_labels",
     "text_label",
 ]
 
@@ -55,15 +61,34 @@ class ReadImage(NamedTuple):
 class Scan:
     """Every row at a place. Rows to learn from that have no usable label are in `bad` as well."""
 
-    classes: tuple[ClassInfo, ...]  # ordered by label
+    classes: tuple[ClassInfo, ...]  # of rows to learn from, ordered by label
     ranked: bool  # labels are only the ranks of the names: the data has none
     split_P: tuple[str, ...]  # '' where the place has no splits
-    class_P: npt.NDArray[np.int32]  # position in `classes`, or UNLABELLED
+    class_P: npt.NDArray[np.int32]  # position in `classes` or, from there on, in `others`; or UNLABELLED
     count_P: npt.NDArray[np.int64]
     bad: tuple[BadImage, ...]
     fingerprint: str  # SHA-256 of names, sizes and labels
     etag: str
+    others: tuple[str, ...] = ()  # class names that held-out rows alone have
     pair_B: npt.NDArray[np.int32] | None = None  # each row's pair, where rows were kept
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names that `class_P` counts through."""
+        return (*(info.name for info in self.classes), *self.others)
+
+
+class FoundClasses(NamedTuple):
+    """The classes of a place's label values: those of rows to learn from, and the other values' names."""
+
+    classes: tuple[ClassInfo, ...]
+    others: tuple[str, ...]
+    index_of_text: Mapping[str, int]  # by a label's text: of both, one after the other
+    ranked: bool
+
+    def class_of(self, value: Label | None) -> int:
+        """The class index of a row with this label (see Scan.class_P)."""
+        return UNLABELLED if value is None else self.index_of_text.get(str(value), UNLABELLED)
 
 
 class Format(Protocol):
@@ -117,24 +142,57 @@ class RowLog:
         return sum(self._counts)
 
     def scan(
-        self, classes: Sequence[ClassInfo], pairs: Sequence[tuple[str, int]],
-        *, ranked: bool, bad: Iterable[BadImage], etag: str,
-    ) -> Scan:  # fmt: skip
+        self, found: FoundClasses, pairs: Sequence[tuple[str, int]], bad: Iterable[BadImage], etag: EtagDigest
+    ) -> Scan:
         """All rows; `pairs` gives the split and class index that each of `self.pairs` turned out to be."""
-        meaning = [[info.label, info.name] for info in classes], pairs
+        meaning = [[info.label, info.name] for info in found.classes], found.others, pairs
         self._digest.update(canonical_json(meaning))
         kept = self._pair_B
         return Scan(
-            classes=tuple(classes),
-            ranked=ranked,
+            classes=found.classes,
+            others=found.others,
+            ranked=found.ranked,
             split_P=tuple(split for split, _ in pairs),
             class_P=np.array([index for _, index in pairs], dtype=np.int32),
             count_P=np.array(self._counts, dtype=np.int64),
             bad=tuple(bad),
             fingerprint=self._digest.hexdigest(),
-            etag=etag,
+            etag=etag.hexdigest(),
             pair_B=None if kept is None else np.frombuffer(kept, dtype=np.int32),
         )
+
+
+def is_learned(split: str, config: SplitConfig) -> bool:
+    """Whether rows of a split are learned from; those of a place without splits ('') are."""
+    return split == "" or split in config.use
+
+
+def classes_of_pairs(pairs: Iterable[Pair], config: SplitConfig) -> FoundClasses:
+    """The classes of (split, label) pairs: what rows to learn from are labelled with, and nothing else.
+
+    A public test set's -1 must neither be a class nor change what the others are numbered.
+    """
+    labelled = {(split, value) for split, value in pairs if value is not None}
+    classes, _ = classes_of_values(value for split, value in labelled if is_learned(split, config))
+    learned = [info.name for info in classes]
+    others = sorted({str(value) for _, value in labelled} - set(learned))
+    index_of_text = {name: index for index, name in enumerate([*learned, *others])}
+    ranked = any(isinstance(value, str) for split, value in labelled if is_learned(split, config))
+    return FoundClasses(classes, tuple(others), index_of_text, ranked)
+
+
+def scan_of_labels(
+    log: RowLog, config: SplitConfig, where: str, bad: Iterable[BadImage], etag: EtagDigest
+) -> Scan:
+    """All rows of a place whose labels are plain values; `where` is what to call it.
+
+    Raises InputError where some rows tell a split and others don't: these may be a test set's.
+    """
+    splits = {split for split, _ in log.pairs}
+    if len(splits) > 1 and "" in splits:
+        raise unknown_split(None, where, config)
+    found = classes_of_pairs(log.pairs, config)
+    return log.scan(found, [(split, found.class_of(label)) for split, label in log.pairs], bad, etag)
 
 
 def classes_of_values(values: Iterable[Label]) -> tuple[tuple[ClassInfo, ...], dict[Label, int]]:

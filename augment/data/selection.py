@@ -8,7 +8,7 @@ Axes: P = pairs of (split, class) of one place, B = rows of one place, then item
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -67,6 +67,7 @@ class SelectedSource:
             bad=selected.bad if self.split is None else (),
             fingerprint=selected.fingerprint,
             held_out=held_out if self.split is None else {},
+            held_out_unlabelled=self._unlabelled(selected) if self.split is None else {},
             dropped=self._dropped(selected),
             etags={
                 place.place.uri: scan.etag for place, scan in zip(self.places, selected.scans, strict=True)
@@ -97,9 +98,25 @@ class SelectedSource:
 
     def names(self) -> list[str]:
         """See Source; with several URIs a name begins with the place it lies at."""
+        return self._names(self._keep_by_place)
+
+    def names_of(self, item_F: Sequence[int]) -> dict[int, str]:
+        """See Source."""
+        wanted = np.unique(np.asarray(item_F, dtype=np.int64))
+        only_by_place, first = list[npt.NDArray[np.bool_]](), 0
+        for keep_B in self._keep_by_place:
+            row_K = np.flatnonzero(keep_B)
+            here = wanted[(wanted >= first) & (wanted < first + len(row_K))] - first
+            only_B = np.zeros(len(keep_B), dtype=bool)
+            only_B[row_K[here]] = True
+            only_by_place.append(only_B)
+            first += len(row_K)
+        return dict(zip(wanted.tolist(), self._names(only_by_place), strict=True))
+
+    def _names(self, keep_by_place: Sequence[npt.NDArray[np.bool_]]) -> list[str]:
         by_place = (
             [self._full_name(place, name) for name in place.names(keep_B)]
-            for place, keep_B in zip(self.places, self._keep_by_place, strict=True)
+            for place, keep_B in zip(self.places, keep_by_place, strict=True)
         )
         return list(chain.from_iterable(by_place))
 
@@ -122,9 +139,13 @@ class SelectedSource:
     def _select(self, *, keep: bool) -> _Selected:
         scans = tuple(place.scan(keep=keep) for place in self.places)
         splits = frozenset(split for scan in scans for split in scan.split_P if split)
+        self._check_all_tell(scans)
         check_splits(splits, self.config.split, self.config.where)
         classes = class_map(
-            [(scan.classes, scan.ranked) for scan in scans], self.config.labels, self.config.where
+            [(scan.classes, scan.ranked) for scan in scans],
+            self.config.labels,
+            self.config.where,
+            [scan.others for scan in scans],
         )
         bad = [
             BadImage(name=self._full_name(place, each.name), reason=each.reason)
@@ -136,6 +157,19 @@ class SelectedSource:
         else:
             fingerprint = hashlib.sha256("".join(scan.fingerprint for scan in scans).encode()).hexdigest()
         return _Selected(scans, classes, splits, tuple(bad), fingerprint)
+
+    def _check_all_tell(self, scans: tuple[Scan, ...]) -> None:
+        """InputError where some places tell splits and another doesn't: it may be a test set."""
+        told = [place.place.uri for place, scan in zip(self.places, scans, strict=True) if any(scan.split_P)]
+        silent = [
+            place.place.uri for place, scan in zip(self.places, scans, strict=True) if "" in scan.split_P
+        ]
+        if told and silent:
+            raise InputError(
+                f"nothing tells the split of {silent[0]}, and {told[0]} has splits; put its files in a folder called "
+                "train, validation or test, name its split in source.split.use, or set source.split.by=none to train "
+                "on every row"
+            )
 
     def _full_name(self, place: Format, name: str) -> str:
         return name if len(self.places) == 1 else f"{place.place.root}/{name}"
@@ -190,13 +224,21 @@ class SelectedSource:
             np.add.at(counted, class_P[meant_P], scan.count_P[meant_P])
         return ClassCounts(classes=selected.classes.classes, counts=tuple(counted.tolist()))
 
+    def _unlabelled(self, selected: _Selected) -> dict[str, int]:
+        """Held-out rows without a label that a class is learned for, by split."""
+        unlabelled = Counter[str]()
+        for place, scan in enumerate(selected.scans):
+            for pair in np.flatnonzero(selected.class_P(place) == UNLABELLED):
+                unlabelled[scan.split_P[pair]] += int(scan.count_P[pair])
+        return {split: unlabelled[split] for split in self._held_out_splits(selected) if unlabelled[split]}
+
     def _dropped(self, selected: _Selected) -> dict[str, int]:
         """Images of the split by the class, in its own name, that the label map drops."""
         dropped = Counter[str]()
         for place, scan in enumerate(selected.scans):
             lost_P = self._in_split_P(scan, self.split) & (selected.class_P(place) == DROPPED)
             for pair in np.flatnonzero(lost_P):
-                dropped[scan.classes[scan.class_P[pair]].name] += int(scan.count_P[pair])
+                dropped[scan.class_names[scan.class_P[pair]]] += int(scan.count_P[pair])
         return dict(sorted(dropped.items()))
 
     def _checked(self, selected: _Selected, counts: ClassCounts) -> ClassCounts:

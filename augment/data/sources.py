@@ -12,7 +12,7 @@ from augment.data.images import IMAGE_SUFFIXES
 from augment.data.listing import Chunk, Listing, Source, SourceCounts, SourceItem
 from augment.data.manifest import MANIFEST_SUFFIXES, ManifestFormat
 from augment.data.parquet import PARQUET_SUFFIX, ParquetFormat
-from augment.data.places import Place, place_of, suffix_of
+from augment.data.places import Place, check_overlaps, places_of, suffix_of
 from augment.data.scan import Format
 from augment.data.selection import SelectedSource
 from augment.data.webdataset import TAR_SUFFIX, WebDatasetFormat
@@ -49,12 +49,14 @@ _SAID = {"parquet": "Parquet files", "webdataset": "tar files", "folder": "image
 def open_source(config: SourceConfig) -> Source:
     """The rows to learn from, of all URIs that `config` names; `format: auto` is resolved by what lies there.
 
-    Raises InputError if nothing lies at a URI, ConfigError if `auto` cannot tell.
+    Raises InputError if nothing lies at a URI or two of them choose one file, ConfigError if `auto` cannot tell.
     """
-    places = [place_of(uri) for uri in config.uris]
+    places = places_of(config.uris)
     names = [_format_of(place) if config.format == "auto" else config.format for place in places]
     if len(set(names)) == 1:
         config = config.model_copy(update={"format": names[0]})
+    for name in set(names):
+        check_overlaps([place for place, each in zip(places, names, strict=True) if each == name])
     formats = (SOURCE_FORMATS[name](place, config) for name, place in zip(names, places, strict=True))
     return SelectedSource(config, tuple(formats))
 

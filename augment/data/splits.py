@@ -4,14 +4,17 @@ Owns the words and where they stand. Pure; knows no format and opens nothing.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from augment.data.config import SPLIT_WORDS, SplitConfig
+from augment.data.config import HELD_OUT_SPLITS, SPLIT_WORDS, SplitConfig
 from augment.errors import InputError
 
 __all__ = [
     "check_splits",
     "is_split_word",
+    "looks_like_split",
+    "seeming_splits",
+    "split_of_folders",
     "split_of_key",
     "split_of_word",
     "splits_of_files",
@@ -19,6 +22,7 @@ __all__ = [
 ]
 
 _DIVIDERS = re.compile(r"[-_. =]+")  # as in train-00000-of-00002.parquet, my_test.csv, split=train
+_DIVIDERS_AND_DIGITS = re.compile(r"[-_. =\d]+")  # as in val2017, train_images
 
 
 def is_split_word(word: str, config: SplitConfig) -> bool:
@@ -51,20 +55,44 @@ def split_of_key(key: str, config: SplitConfig) -> str | None:
         )
     if found:
         return found.pop()
-    for folder in reversed(folders):
-        word = folder.removeprefix("split=")
-        if split := split_of_word(word, config):
-            return split
-    return None
+    return split_of_folders(folders, config)
 
 
-def splits_of_files(keys: Iterable[str], config: SplitConfig, where: str) -> dict[str, str]:
-    """Each file's split by its key; {} where no name tells any and `by` leaves that open.
+def split_of_folders(folders: Sequence[str], config: SplitConfig) -> str | None:
+    """The split that the nearest (last) of these folders' names tells, `test` or `split=test`; None for none."""
+    told = (split_of_word(folder.removeprefix("split="), config) for folder in reversed(folders))
+    return next((split for split in told if split), None)
+
+
+def looks_like_split(folder: str, config: SplitConfig) -> str | None:
+    """The split that a folder's name hints at, though none is called so: `val2017`, `train_images`."""
+    parts = [folder, *_DIVIDERS_AND_DIGITS.split(folder)]
+    return next((split for part in parts if (split := split_of_word(part, config))), None)
+
+
+def seeming_splits(folders: Iterable[str], config: SplitConfig) -> list[str]:
+    """Those of a data set's folders that look like its splits; [] where they may well be classes.
+
+    Several splits must be hinted at, or one that is held out and named by nothing else (`test`, `test2`): a
+    class may be called `train`, or `test tube`.
+    """
+    hints = {folder: split for folder in folders if (split := looks_like_split(folder, config))}
+    held_out = any(
+        split in HELD_OUT_SPLITS and split_of_word(_DIVIDERS_AND_DIGITS.sub("", folder), config)
+        for folder, split in hints.items()
+    )
+    return sorted(hints) if held_out or len(set(hints.values())) > 1 else []
+
+
+def splits_of_files(
+    keys: Iterable[str], config: SplitConfig, where: str, above: Sequence[str] = ()
+) -> dict[str, str]:
+    """Each file's split by its key, or by the folders `above` all keys; {} where none tells any and `by` lets it.
 
     Raises InputError where some names tell a split and others don't: a file of unknown split may be a test
     set.
     """
-    found = {key: split_of_key(key, config) for key in keys}
+    found = {key: split_of_key("/".join((*above, key)), config) for key in keys}
     known = {key: split for key, split in found.items() if split is not None}
     if not known and config.by == "auto":
         return {}

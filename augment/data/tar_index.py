@@ -49,9 +49,13 @@ def members_of(store: ObjectStore, key: str, size: int) -> Iterator[Member]:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             while (info := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # it keeps them all, however many they are
+                if tar.offset <= end:  # a size below 0 would lead round for ever
+                    raise BrokenTarError(f"is damaged: {info.name!r} ends before it begins")
                 end = tar.offset  # of the next header
                 if info.isreg() and info.sparse is None:
                     yield Member(info.name, info.offset_data, info.size, file)
+    except RecursionError as error:  # tarfile reads a header that belongs to a header by calling itself
+        raise BrokenTarError("is damaged: a thousand headers in a row name one member") from error
     except (tarfile.TarError, EOFError, ValueError, OverflowError, UnicodeError) as error:
         raise BrokenTarError(f"is no tar, or is damaged ({error})") from error
     # tarfile takes whatever is no header for the end; the end is a block of zeros.

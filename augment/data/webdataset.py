@@ -17,7 +17,7 @@ from augment.data.json_rows import json_label, json_object
 from augment.data.listing import Chunk
 from augment.data.packed import PackedText
 from augment.data.places import EtagDigest, Place
-from augment.data.scan import UNLABELLED, Label, ReadImage, RowLog, Scan, classes_of_values, text_label
+from augment.data.scan import Label, ReadImage, RowLog, Scan, is_learned, scan_of_labels, text_label
 from augment.data.splits import split_of_word, splits_of_files, unknown_split
 from augment.data.tar_index import BrokenTarError, Member, members_of
 from augment.errors import InputError
@@ -85,9 +85,8 @@ class WebDatasetFormat:
             raise InputError(f"no {TAR_SUFFIX} file lies at {self.place.uri}; check source.uri")
         by = self.config.split.by
         named = by in ("auto", "file", "folder")
-        split_of = (
-            splits_of_files([item.key for item in shards], self.config.split, self.place.uri) if named else {}
-        )
+        keys, above = [item.key for item in shards], self.place.folders
+        split_of = splits_of_files(keys, self.config.split, self.place.uri, above) if named else {}
         kept, log, bad, etag = _Kept(), RowLog(keep=keep), list[BadImage](), EtagDigest()
         for shard in shards:
             etag.add(shard)
@@ -100,13 +99,7 @@ class WebDatasetFormat:
             if keep:
                 kept.add_shard(shard.key, usable)
         self._kept = kept if keep else None
-        splits = {split for split, _ in log.pairs}
-        if len(splits) > 1 and "" in splits:
-            raise unknown_split(None, self.place.uri, self.config.split)
-        classes, index_of = classes_of_values(label for _, label in log.pairs if label is not None)
-        pairs = [(split, UNLABELLED if label is None else index_of[label]) for split, label in log.pairs]
-        ranked = any(isinstance(label, str) for _, label in log.pairs)
-        return log.scan(classes, pairs, ranked=ranked, bad=bad, etag=etag.hexdigest())
+        return scan_of_labels(log, self.config.split, self.place.uri, bad, etag)
 
     def chunks(self, keep_B: npt.NDArray[np.bool_]) -> Iterator[Chunk]:
         """See Format: up to 512 images of one shard, lying within 64 MB of each other."""
@@ -229,8 +222,7 @@ class WebDatasetFormat:
                 if found is None:
                     raise unknown_split(row.split, full_name, config)
                 split = found
-            learned = split in ("", *config.use)
-            if row.fault or (row.label is None and learned):
+            if row.fault or (row.label is None and is_learned(split, config)):
                 bad.append(BadImage(name=full_name, reason=row.fault or "has no label"))
             if row.fault:
                 continue

@@ -46,11 +46,19 @@ def synthetic_counts(ratio: Ratio, real: Mapping[str, int], committed: Mapping[s
     return counts
 
 
-def _times(ratio: float, images: int, name: str) -> int:
+def _times(ratio: object, images: int, name: str) -> int:
     """Exact in decimals: 0.29 of 100 is 29, though 0.29 * 100 is a little less."""
-    if not (ratio >= 0 and math.isfinite(ratio)):
-        raise ConfigError(f"ratio={ratio} of class {name!r} is not a number of at least 0")
-    return math.floor(Fraction(repr(float(ratio))) * images)
+    exact = _as_float(ratio)
+    if not 0 <= exact < math.inf:
+        raise ConfigError(f"ratio={ratio!r} of class {name!r} is not a number of at least 0")
+    return math.floor(Fraction(repr(exact)) * images)
+
+
+def _as_float(ratio: object) -> float:
+    """A number as it is, and anything else, a text of digits or a truth value too, as nan."""
+    if isinstance(ratio, bool) or not isinstance(ratio, int | float | np.integer | np.floating):
+        return math.nan
+    return float(ratio)
 
 
 def ranks_of(run: RunPlan, spec: ShardSpec, seed: int) -> npt.NDArray[np.float64]:

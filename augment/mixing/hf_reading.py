@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import datasets
 
 from augment.data.images import encode_image
-from augment.errors import ConfigError
+from augment.mixing.arguments import check_whole
 
 if TYPE_CHECKING:
     from augment.mixing.balanced import Balanced
@@ -18,8 +18,8 @@ __all__ = ["iterable_dataset"]
 
 def iterable_dataset(mix: Balanced, epoch: int, shards: int, with_origin: bool) -> datasets.IterableDataset:
     """See Balanced.to_hf."""
-    if shards < 1:
-        raise ConfigError(f"shards={shards} is not at least 1")
+    check_whole("shards", shards, 1)
+    check_whole("epoch", epoch, 0)
     features = datasets.Features(image=datasets.Image(), label=_label_feature(mix.class_names))
     if with_origin:
         features["is_synthetic"] = datasets.Value("bool")

@@ -17,12 +17,9 @@ import yaml
 from augment.gan.presets import ChosenField
 from augment.store.layouts.contract import Layout
 from augment.store.reading import CommittedRun, Dataset
-from augment.store.shards import shard_prefix, shard_schema
+from augment.store.shards import shard_schema
 
-__all__ = ["MAX_LISTED_FILES", "data_files", "dataset_card", "export_card"]
-
-MAX_LISTED_FILES = 1000
-"""Above this, `data_files` names the runs' folders by a glob instead of each file."""
+__all__ = ["data_files", "dataset_card", "export_card"]
 
 _RECORDS_NOTE = """
 Each row names its class (`label`, `label_name`), its identity (`sample_id`, `sample_index`, `seed`) and its
@@ -54,11 +51,6 @@ is whole; `croissant.json` has a SHA-256 for every file, up to 10,000 of them.
 root = "..."  # this folder
 
 {loading}```
-"""
-
-_GLOB_NOTE = """
-The front matter names folders, not files. Only the files that the manifests list belong to this version;
-`augment.open_dataset` reads exactly those.
 """
 
 _SIZE_CATEGORIES = (
@@ -93,8 +85,7 @@ def dataset_card(dataset: Dataset, chosen: Sequence[ChosenField] = ()) -> str:
     `chosen` are the settings that the preset chose for the newest run's generator.
     """
     front = _front_matter(dataset, data_files(dataset)) | _features(dataset)
-    glob_note = "" if len(dataset.shards) <= MAX_LISTED_FILES else _GLOB_NOTE
-    text = _text(dataset) + _RECORDS_NOTE + glob_note + _settings(chosen)
+    text = _text(dataset) + _RECORDS_NOTE + _settings(chosen)
     return _page(front, text + _LOADING.format(version=dataset.version))
 
 
@@ -107,19 +98,12 @@ def export_card(dataset: Dataset, layout: Layout) -> str:
 
 
 def data_files(dataset: Dataset) -> list[str]:
-    """The committed files below the root, or globs of them where they are many."""
-    if len(dataset.shards) <= MAX_LISTED_FILES:
-        return [shard.key for shard in dataset.shards]
-    # Beside the shards of a run of which classes were revoked lie those that still hold them: no glob there.
-    return [
-        path
-        for run in dataset.runs
-        for path in (
-            [shard.key for shard in run.manifest.shards]
-            if run.manifest.without
-            else [f"{shard_prefix(run.plan.run_id)}*.parquet"]
-        )
-    ]
+    """The committed files below the root, each by its name, however many they are.
+
+    A glob would be shorter, and wrong: beside a run's committed shards may lie others, of a second worker, or
+    with rows that were revoked.
+    """
+    return [shard.key for shard in dataset.shards]
 
 
 def _page(front: dict[str, Any], text: str) -> str:

@@ -54,8 +54,8 @@ class DataFiles:
     """The files that hold the images, below the folder in which croissant.json lies."""
 
     records: Records
-    globs: tuple[str, ...]  # which together match these files and no others
-    listed: Sequence[ExportedFile] | None  # None where they are too many to list
+    patterns: tuple[str, ...]  # names or globs, which together match these files and no others
+    listed: Sequence[ExportedFile] | None  # with sizes and digests; None where they are too many for that
 
 
 def croissant(dataset: Dataset, files: DataFiles) -> str:
@@ -133,7 +133,7 @@ def _file_objects(files: DataFiles) -> Iterable[dict[str, Any]]:
 def _file_sets(dataset: Dataset, files: DataFiles) -> Iterable[dict[str, Any]]:
     """What records are read from: the data files, or the members of tars."""
     suffixes = sorted({f".{run.plan.image_format}" for run in dataset.runs})
-    contents: dict[str, Any] = {"includes": list(files.globs)}
+    contents: dict[str, Any] = {"includes": list(files.patterns)}
     formats = suffixes
     if files.records == "parquet":
         formats = [".parquet"]

@@ -32,7 +32,7 @@ def describe(dataset: Dataset, chosen: Sequence[ChosenField] = ()) -> None:
     listed = [ExportedFile(shard.key, shard.size_bytes, shard.sha256) for shard in dataset.shards]
     files = DataFiles(
         records="parquet",
-        globs=tuple(data_files(dataset)),
+        patterns=tuple(data_files(dataset)),
         listed=listed if len(listed) <= MOST_DESCRIBED else None,
     )
     dataset.store.put(CROISSANT_KEY, croissant(dataset, files).encode())
@@ -53,7 +53,7 @@ def export(
     chosen = LAYOUTS[layout]
 
     def metadata(listed: Sequence[ExportedFile] | None) -> Iterable[FileBytes]:
-        files = DataFiles(records=chosen.records, globs=(chosen.data_files,), listed=listed)
+        files = DataFiles(records=chosen.records, patterns=(chosen.data_files,), listed=listed)
         yield FileBytes(CROISSANT_KEY, croissant(dataset, files).encode())
         yield FileBytes(CARD_KEY, export_card(dataset, chosen).encode())
 

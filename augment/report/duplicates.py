@@ -6,19 +6,14 @@ Owns how findings look in text. Pure: returns a rich renderable and prints nothi
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from augment.data.duplicates import DuplicatePair, DuplicateReport
+from augment.data.duplicates import DuplicatePair, DuplicateReport, finding_text
 from augment.report.tables import safe_text
 
 __all__ = ["duplicates_table"]
 
 _MAX_LINES = 10  # of findings of one kind
 
-_TITLES = {
-    "across_splits": "Leakage: training images that a held-out split holds too",
-    "across_labels": "The same image in more than one class",
-    "exact": "The same image more than once in a class",
-    "near": "Nearly the same image (a hint: look at them)",
-}
+_LEADS = {"across_splits": "Leakage: ", "near": "A hint: "}
 
 
 def duplicates_table(report: DuplicateReport) -> RenderableType:
@@ -29,7 +24,7 @@ def duplicates_table(report: DuplicateReport) -> RenderableType:
     parts: list[RenderableType] = []
     for kind, count in report.found.items():
         if count:
-            parts.append(Text(f"{_TITLES[kind]}: {count:,}", style="yellow"))
+            parts.append(Text(f"{_LEADS.get(kind, '')}{finding_text(kind, count)}", style="yellow"))
             named = [pair for pair in report.pairs if pair.kind == kind][:_MAX_LINES]
             parts += [safe_text(f"  {_line(pair)}") for pair in named]
             if count > len(named):

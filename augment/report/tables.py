@@ -87,12 +87,20 @@ def census_table(counts: ClassCounts, bad: Sequence[BadImage] = ()) -> Renderabl
     return Group(*parts)
 
 
-def set_aside(held_out: Mapping[str, ClassCounts], dropped: Mapping[str, int]) -> RenderableType:
-    """A line a held-out split and a line of classes left out by source.labels; nothing where there are none."""
-    lines = [
-        f"{split}: {counts.total:,} {_plural(counts.total, 'image')} held out, never trained on"
-        for split, counts in held_out.items()
-    ]
+def set_aside(
+    held_out: Mapping[str, ClassCounts],
+    dropped: Mapping[str, int],
+    unlabelled: Mapping[str, int] | None = None,
+) -> RenderableType:
+    """A line a held-out split and a line of classes left out by source.labels; nothing where there are none.
+
+    `unlabelled`: held-out images by split, beside those counted, without a label that a class is learned for.
+    """
+    lines = []
+    for split, counts in held_out.items():
+        line = f"{split}: {counts.total:,} {_plural(counts.total, 'image')} held out, never trained on"
+        more = (unlabelled or {}).get(split, 0)
+        lines.append(line + (f"; and {more:,} of no class that is learned" if more else ""))
     if dropped:
         named = ", ".join(f"{name} ({images:,})" for name, images in dropped.items())
         lines.append(f"left out by source.labels: {named}")

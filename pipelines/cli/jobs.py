@@ -63,8 +63,8 @@ def inspect(
         print_json(census.model_dump(mode="json"))
     else:
         Console().print(census_table(census.counts, census.bad))
-        if census.held_out or census.dropped:
-            Console().print(set_aside(census.held_out, census.dropped))
+        if census.held_out or census.held_out_unlabelled or census.dropped:
+            Console().print(set_aside(census.held_out, census.dropped, census.held_out_unlabelled))
         if census.duplicates is not None:
             Console().print(duplicates_table(census.duplicates))
 

@@ -18,12 +18,15 @@ from tests.benchmarks.options import DEBIAN_IDX, Options
 from tests.benchmarks.suites import find_suite
 
 MINUTES = 20.0  # what a preset is promised to need on two cores
+SEEDS = {"gan": (0, 1), "lift": (0, 1, 2, 3, 4)}
+"""Of each contender or arm, where the command line names none."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one suite; the exit code."""
     parsed = vars(_parser().parse_args(arguments))
     name = parsed.pop("suite")
+    parsed["seeds"] = parsed["seeds"] or SEEDS.get(name, (0,))
     options = Options(**parsed)
     machine, started = machine_facts(), time.monotonic()
     try:
@@ -46,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("bench"), help="where bench-SUITE.json is written")
     parser.add_argument("--repeats", type=_positive, help="measurements a row (default: the suite's own)")
     parser.add_argument("--small", action="store_true", help="little work: does it run? Not for figures")
-    gan = parser.add_argument_group("suite gan")
+    gan = parser.add_argument_group("suites gan and lift")
     gan.add_argument("--idx", type=Path, default=DEBIAN_IDX, help="folder of Fashion-MNIST's four IDX files")
     gan.add_argument(
         "--cells", type=Path, help="folder or tar file of cells, a folder a class: judge these too"
@@ -54,9 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     gan.add_argument(
         "--judge", type=Path, help="a classifier's file for Fashion-MNIST (default: fitted once)"
     )
-    gan.add_argument("--only", type=_names, default=(), help="contenders, as NAME,NAME (default: all)")
-    gan.add_argument("--seeds", type=_seeds, default=(0, 1), help="of each contender (default: 0,1)")
+    gan.add_argument(
+        "--only", type=_names, default=(), help="contenders or arms, as NAME,NAME (default: all)"
+    )
+    gan.add_argument("--seeds", type=_seeds, help="as 0,1 (default: 0,1 of suite gan, 0 to 4 of suite lift)")
     gan.add_argument("--minutes", type=float, default=MINUTES, help="most of training, of each contender")
+    gan.add_argument("--generator", type=Path, help="suite lift: a generator's file for Fashion-MNIST-LT")
+    gan.add_argument("--cells-generator", type=Path, help="suite lift: one for the cells, as cut there")
     return parser
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "cells",
     "duplicates",
     "fashion",
+    "files_of",
     "packaged",
     "small_fashion",
     "write_folder",
@@ -149,7 +150,7 @@ def cells(place: Path) -> RealSets:
     distance of two halves of real cells. The judge learns both, and so knows neither better.
     """
     by_class: dict[str, list[tuple[str, bytes]]] = {}
-    for name, data in _files(place):
+    for name, data in files_of(place):
         by_class.setdefault(PurePosixPath(name).parent.name, []).append((name, data))
     if len(by_class) < 2:
         raise InputError(f"{place} must hold a folder of images for each of at least two classes")
@@ -216,7 +217,7 @@ def _padded(images: Images) -> Images:
     return Images(np.pad(images.pixels_NHWC, ((0, 0), (2, 2), (2, 2), (0, 0))), images.class_index_N)
 
 
-def _files(place: Path) -> Iterator[tuple[str, bytes]]:
+def files_of(place: Path) -> Iterator[tuple[str, bytes]]:
     """Names and contents of all images under a folder or in a tar file."""
     if place.is_file():
         with tarfile.open(place) as tar:

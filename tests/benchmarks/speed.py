@@ -77,7 +77,7 @@ def ours(image_format: ImageFormat, scale: Scale) -> Outcome:
 
         def generate(run: RunPlan) -> None:
             config, progress = demo_config().generate, Progress("none", quiet=True)
-            generate_run(store, run, model_key, config, lambda: started[0], progress)
+            generate_run(store, run, model_key, config, "refuse", lambda: started[0], progress)
 
         digest = sha256_hex(generator)
         first_run_s = timed(lambda: generate(_run(200, 100, image_format, digest, seed=1)))

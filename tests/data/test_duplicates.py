@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +53,8 @@ def table_of(pictures: list[Picture]) -> HashTable:
     return HashTable(tuple(splits), CLASSES)
 
 
-def names_of(split: int) -> list[str]:
-    return [f"{SPLITS[split]}-{item}" for item in range(1_000)]
+def names_of(split: int, items: Sequence[int]) -> dict[int, str]:
+    return {item: f"{SPLITS[split]}-{item}" for item in items}
 
 
 def resolved(pictures: list[Picture], **policy: Any) -> Resolution:
@@ -171,7 +172,7 @@ def test_faint_images_are_counted_and_never_near() -> None:
         (
             "across_splits",
             [Picture(1), Picture(1, split=1)],
-            r"^1 training images are in a held-out split too: train-1 \(ape\) and validation-1 \(validation, ape\)",
+            r"^1 training image is in a held-out split too: train-1 \(ape\) and validation-1 \(validation, ape\)",
         ),
         ("across_labels", [Picture(1), Picture(1, label=1)], r"train-1 \(ape\) and train-2 \(train, bee\)"),
         ("exact", [Picture(1)] * 9, r"^8 images repeat.*train-6 \(ape\) and train-1 .*; and 3 more\. Remove"),
@@ -194,8 +195,20 @@ def test_what_is_off_is_not_looked_for() -> None:
 
 
 def test_names_are_asked_for_only_where_something_is_found() -> None:
-    def no_names(split: int) -> list[str]:
-        raise AssertionError(f"split {split} was asked for its names")
+    def no_names(split: int, items: Sequence[int]) -> dict[int, str]:
+        raise AssertionError(f"split {split} was asked for the names of {items}")
 
     report = resolve_duplicates(table_of([Picture(1), Picture(2)]), DuplicatesConfig(), no_names).report
     assert report.found == {"across_splits": 0, "across_labels": 0, "exact": 0}
+
+
+def test_no_name_is_asked_for_that_is_not_shown() -> None:
+    asked: dict[int, list[int]] = {}
+
+    def names(split: int, items: Sequence[int]) -> dict[int, str]:
+        asked[split] = list(items)
+        return names_of(split, items)
+
+    images = [Picture(1), Picture(2), Picture(3), Picture(2, split=1), Picture(4, split=1)]
+    resolve_duplicates(table_of(images), DuplicatesConfig(), names)
+    assert asked == {0: [2], 1: [1]}

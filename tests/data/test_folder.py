@@ -184,9 +184,58 @@ def test_folders_named_as_splits_without_class_folders_are_classes(tmp_path: Pat
     assert [info.name for info in source.listing().classes] == ["test", "train"]
 
 
-def test_a_class_may_be_named_as_a_split_among_others(tmp_path: Path) -> None:
-    source = source_at(write_files(tmp_path, {"test/a/1.png": b"1", "rest/2.png": b"2"}))
-    assert [info.name for info in source.listing().classes] == ["rest", "test"]
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("test/1.png", "rest/2.png"),
+        ("train/a/1.png", "bus/2.png"),
+        ("test tube/a/1.png", "bus/2.png"),
+        ("bus/training/1.png", "car/2.png"),
+    ],
+)
+def test_a_class_may_be_named_as_a_split_among_others(tmp_path: Path, paths: tuple[str, ...]) -> None:
+    source = source_at(write_files(tmp_path, dict.fromkeys(paths, b"1")))
+    assert [info.name for info in source.listing().classes] == sorted(path.split("/")[0] for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (
+            ("train/cat/1.png", "test/cat/2.png", "extra/cat/9.png"),
+            "folders 'test', 'train' with class folders below look like splits, and 'extra' beside them",
+        ),
+        (("test/cat/2.png", "extra/9.png"), "folder 'test' with class folders below"),
+        (("train2017/cat/1.png", "val2017/cat/1.png"), "'train2017' beside them is no split that is known"),
+        (
+            ("train_images/cat/1.png", "eval/2.png", "test_images/cat/1.png"),
+            "'test_images', 'train_images' with",
+        ),
+        (
+            ("bottle/train/good/1.png", "bottle/test/broken/1.png", "cable/test/good/1.png"),
+            "/test', 'bottle/train' look like splits within a class",
+        ),
+        (("cat/test/1.png", "cat/2.png", "dog/3.png"), "folder 'cat/test' look like splits within a class"),
+        (
+            ("cat/train_1/1.png", "dog/val_1/3.png"),
+            "folders 'cat/train_1', 'dog/val_1' look like splits within",
+        ),
+    ],
+)
+def test_folders_that_seem_to_be_splits_are_never_made_classes_to_learn_from(
+    tmp_path: Path, paths: tuple[str, ...], message: str
+) -> None:
+    uri = write_files(tmp_path, dict.fromkeys(paths, b"1"))
+    with pytest.raises(InputError, match=f"{message}.*source.split.by=none"):
+        source_at(uri).counts()
+    assert source_at(uri, split=SplitConfig(by="none")).counts().counts.total == len(paths)
+
+
+def test_a_third_folder_is_a_split_once_it_is_named(tmp_path: Path) -> None:
+    uri = write_files(tmp_path, SPLIT | {"extra/cat/9.png": b"9"})
+    source = source_at(uri, split=SplitConfig(use=("train", "extra")))
+    assert source.names() == ["extra/cat/9.png", "train/cat/1.png", "train/dog/2.png"]
+    assert set(source.held_out()) == {"test", "validation"}
 
 
 def test_images_beside_class_folders_of_a_split_are_an_error_not_a_guess(tmp_path: Path) -> None:

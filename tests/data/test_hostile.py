@@ -38,7 +38,8 @@ def test_a_hostile_input_has_its_documented_outcome(case: Case, tmp_path: Path) 
     census.to_json()
     if isinstance(case.outcome, LeftOut):
         reasons = {bad.name: bad.reason for bad in census.bad}
-        assert set(reasons) >= {case.name}
+        assert set(reasons) == {case.name, *case.outcome.also}
+        assert census.counts.total == case.outcome.good
         assert_matches(reasons[case.name], case.outcome.reason)
     else:
         assert_used(source, census, case.outcome, case.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from augment.data.census import take_census
 from augment.data.config import ImageConfig, SourceConfig
 from augment.data.sources import Source, open_source
 from augment.errors import AugmentError, InputError
+from augment.objects.memory import MemoryStore
 from tests.data.factory import encoded, picture
 from tests.data.layouts import put_all
 
@@ -173,3 +175,89 @@ def test_jsonl_lines_of_which_only_some_tell_a_split_are_an_error() -> None:
 def test_whatever_stands_in_a_manifest_only_our_errors_come_out(data: bytes, name: str) -> None:
     with suppress(AugmentError):
         read_all(source_of(b"path,label\n" * name.endswith("csv") + data, name))
+
+
+def test_of_an_image_above_the_limit_no_more_is_read_than_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = put_all(
+        f"memory://{uuid.uuid4().hex}", {"lists/big.png": bytes(1_000_000), "lists/fits.png": bytes(1_000)}
+    )
+    source = source_of("path,label\nbig.png,x\nfits.png,x\n", root=root, max_image_mb=0.001)
+    read = list[int]()
+    get_range = MemoryStore.get_range
+
+    def measured(store: MemoryStore, key: str, start: int, stop: int) -> bytes:
+        data = get_range(store, key, start, stop)
+        read.append(len(data))
+        return data
+
+    chunks = source.chunks()
+    monkeypatch.setattr(MemoryStore, "get_range", measured)
+    items = [item for chunk in chunks for item in source.read(chunk)]
+    assert [(item.name, len(item.data), item.fault) for item in items] == [
+        ("big.png", 0, "is larger than source.max_image_mb=0.001"),
+        ("fits.png", 1_000, ""),
+    ]
+    assert sorted(read) == [1_000, 1_001]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "x" * 300 + ".png",
+        "x/" * 600 + "1.png",
+        "s3://Bad Bucket!/1.png",
+        "s3://x/1.png",
+        "s3://bucket/" + "k" * 1_025,
+    ],
+    ids=["long name", "long path", "bad bucket", "short bucket", "long key"],
+)
+def test_a_name_that_no_store_could_hold_costs_its_own_line_alone(place: str, tmp_path: Path) -> None:
+    source = source_of(f"path,label\na.png,x\n{place},x\n", root=str(tmp_path))
+    assert read_all(source) == [("a.png", b"A", "")]
+    ((name, _),) = bad_of(source)
+    assert name == "rows.csv:3"
+
+
+PLACES = st.lists(
+    st.sampled_from(
+        [
+            "a.png",
+            "..",
+            ".",
+            "",
+            "~",
+            "s3://",
+            "file://",
+            "memory://q",
+            "https://h",
+            "x" * 300,
+            "/",
+            "@",
+            "é",
+            " ",
+            "%",
+        ]
+    )
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=6),
+    min_size=1,
+    max_size=4,
+).map("/".join)
+
+
+@settings(max_examples=100)
+@given(places=st.lists(PLACES, min_size=1, max_size=4))
+def test_whatever_place_a_line_names_the_others_are_read(places: list[str]) -> None:
+    lines = [json.dumps({"uri": place, "label": "x"}) for place in [*places, "a.png"]]
+    with tempfile.TemporaryDirectory() as root:
+        source = source_of("\n".join(lines), "rows.jsonl", root=root)
+        remote = [place for place in source.names() if place.lower().startswith("s3://")]
+        if not remote:  # no server is asked
+            assert read_all(source)[-1] == ("a.png", b"A", "")
+
+
+def test_an_image_written_anew_under_a_manifest_is_not_noticed_as_the_page_for_users_says() -> None:
+    root = put_all(f"memory://{uuid.uuid4().hex}", {"lists/b.png": b"B"})
+    before = source_of("path,label\nb.png,x\n", root=root).counts()
+    put_all(root, {"lists/b.png": b"C"})
+    again = open_source(SourceConfig(uri=f"{root}/lists/rows.csv")).counts()
+    assert (again.fingerprint, again.etags) == (before.fingerprint, before.etags)

@@ -38,7 +38,9 @@ def test_class_label_metadata_names_every_class_even_one_without_images(tmp_path
     listing = source.listing()
     assert listing.classes == tuple(ClassInfo(label=label, name=name) for label, name in enumerate(NAMES))
     assert listing.labels_B.tolist() == [2, 0, 2]
-    assert read_all(source) == [(row, f"img/{row}.png", encoded(picture(seed=row))) for row in range(3)]
+    assert read_all(source) == [
+        (row, f"a.parquet#{row} (img/{row}.png)", encoded(picture(seed=row))) for row in range(3)
+    ]
 
 
 def test_plain_integers_are_their_own_labels_and_names(tmp_path: Path) -> None:
@@ -81,7 +83,8 @@ def test_a_row_without_a_class_is_bad_by_name_and_the_others_keep_their_images(
         BadImage(name=f"a.parquet#{row}", reason=reason) for row, reason in bad.items()
     )
     good = [row for row in range(len(labels)) if row not in bad]
-    assert [name for _, name, _ in read_all(source)] == [f"img/{row}.png" for row in good] == source.names()
+    named = [f"a.parquet#{row} (img/{row}.png)" for row in good]
+    assert [name for _, name, _ in read_all(source)] == named == source.names()
     assert [index for index, _, _ in read_all(source)] == list(range(len(good)))
 
 
@@ -94,15 +97,17 @@ def test_images_may_be_plain_binary_or_a_struct_in_either_order(tmp_path: Path) 
         path = write_parquet(tmp_path / f"{position}.parquet", pa.array([0, 1, 0]), images)
         source = source_at(path)
         assert [image for _, _, image in read_all(source)] == data.to_pylist()
-        named = images is swapped
-        assert source.names() == [f"img/{r}.png" if named else f"{position}.parquet#{r}" for r in range(3)]
+        own = [f" (img/{row}.png)" if images is swapped else "" for row in range(3)]
+        assert source.names() == [f"{position}.parquet#{row}{own[row]}" for row in range(3)]
 
 
 def test_a_null_image_is_an_item_with_no_bytes(tmp_path: Path) -> None:
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     images = pa.array([{"bytes": None, "path": "gone.png"}, None, {"bytes": b"x", "path": None}], kind)
     source = source_at(write_parquet(tmp_path / "a.parquet", pa.array([0, 0, 0]), images))
-    assert read_all(source) == [(0, "gone.png", b""), (1, "a.parquet#1", b""), (2, "a.parquet#2", b"x")]
+    assert read_all(source) == [
+        (0, "a.parquet#0 (gone.png)", b""), (1, "a.parquet#1", b""), (2, "a.parquet#2", b"x"),
+    ]  # fmt: skip
 
 
 def test_a_folder_of_files_is_read_in_the_order_of_keys_and_other_files_are_ignored(tmp_path: Path) -> None:
@@ -259,7 +264,7 @@ def test_what_hugging_face_datasets_writes_is_read_with_its_class_names(tmp_path
     source = source_at(tmp_path / "a.parquet")
     assert [info.name for info in source.listing().classes] == NAMES
     assert source.listing().labels_B.tolist() == [2, 0]
-    assert read_all(source)[1] == (1, "x.png", encoded(picture()))
+    assert read_all(source)[1] == (1, "a.parquet#1 (x.png)", encoded(picture()))
 
 
 def test_parquet_on_s3_gives_the_same_listing_and_bytes_as_a_local_file(tmp_path: Path, s3_uri: str) -> None:
@@ -290,13 +295,13 @@ def test_public_test_rows_with_the_label_minus_one_are_held_out_and_unlabelled(t
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int8(), pa.string())], ids=str)
 def test_a_column_of_splits_is_obeyed(tmp_path: Path, kind: pa.DataType) -> None:
-    table = pa.table({"image": image_structs(4), "label": [0, 1, 0, None]})
+    table = pa.table({"image": image_structs(4), "label": [0, 0, 1, None]})
     table = table.append_column("split", pa.array(["train", "Test", "train", "test"]).cast(kind))
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=3)
     source = source_at(tmp_path)
     assert [index for index, _, _ in read_all(source)] == [0, 1]
-    assert source.names() == ["img/0.png", "img/2.png"]
-    assert source.held_out()["test"].listing().labels_B.tolist() == [1, -1]
+    assert source.names() == ["a.parquet#0 (img/0.png)", "a.parquet#2 (img/2.png)"]
+    assert source.held_out()["test"].listing().labels_B.tolist() == [0, -1]
     assert len(source_at(tmp_path, split=SplitConfig(by="none")).listing().labels_B) == 3
 
 
@@ -381,3 +386,19 @@ def test_swapping_two_labels_changes_the_fingerprint(tmp_path: Path) -> None:
     one, other = (source_at(path).counts() for path in paths)
     assert one.counts == other.counts
     assert one.fingerprint != other.fingerprint
+
+
+def test_a_test_sets_label_of_minus_one_is_no_class(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train.parquet", pa.array([0, 1, 0]))
+    write_parquet(tmp_path / "test.parquet", pa.array([-1, -1]))
+    source = source_at(tmp_path)
+    assert [info.label for info in source.listing().classes] == [0, 1]
+    assert source.held_out()["test"].listing().labels_B.tolist() == [-1, -1]
+    assert source.counts().held_out_unlabelled == {"test": 2}
+
+
+def test_a_name_finds_the_row_whatever_path_the_image_has(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_parquet(tmp_path / f"{name}.parquet", pa.array([0, 1]))
+    names = source_at(tmp_path).names()
+    assert names == [f"{name}.parquet#{row} (img/{row}.png)" for name in "ab" for row in range(2)]

@@ -59,8 +59,10 @@ def test_no_held_out_row_is_ever_trained_on_whatever_the_layout(layout: str, row
     with tempfile.TemporaryDirectory() as folder:
         source = source_of(layout, rows, folder)
         expected: dict[str, Counter[tuple[bytes, str]]] = {}
+        learned = {row.label for row in rows if row.split == "train"}
         for row in rows:
-            expected.setdefault(SPLIT_WORDS[row.split.lower()], Counter())[row.data, row.label] += 1
+            label = row.label if row.label in learned else ""
+            expected.setdefault(SPLIT_WORDS[row.split.lower()], Counter())[row.data, label] += 1
         assert content(source) == expected.pop("train")
         held_out = source.held_out()
         assert {split: content(each) for split, each in held_out.items()} == expected
@@ -79,7 +81,8 @@ def test_counting_finds_what_listing_finds(layout: str, rows: list[Row]) -> None
         assert sum(counted.counts.counts) == len(listing.labels_B)
         assert (counted.bad, counted.fingerprint) == (listing.bad, listing.fingerprint)
         for split, counts in counted.held_out.items():
-            assert counts.total == len(source.held_out()[split].listing().labels_B)
+            unlabelled = counted.held_out_unlabelled.get(split, 0)
+            assert counts.total + unlabelled == len(source.held_out()[split].listing().labels_B)
         assert source.counts().counts == counted.counts
 
 
@@ -207,3 +210,124 @@ def test_writing_a_file_anew_with_the_same_size_changes_the_etag_alone(s3_uri: s
         again = source_of("folder", [row._replace(data=b"x") for row in THREE], uri).counts()
         assert before.fingerprint == again.fingerprint
         assert before.etags[uri] != again.etags[uri]
+
+
+@pytest.mark.parametrize("layout", ["folder", "parquet-column", "webdataset-files", "csv", "jsonl"])
+@pytest.mark.parametrize("by", ["auto", "folder"])
+def test_folders_that_are_named_outright_are_splits_as_they_are_below_one_root(
+    layout: str, by: str, tmp_path: object
+) -> None:
+    uris = []
+    for split, first in (("train", 0), ("test", 2)):
+        rows = [Row(b"%d" % (first + at), label, "") for at, label in enumerate(("cat", "dog"))]
+        put_all(f"{tmp_path}/{split}", LAYOUTS[layout](rows))
+        beside = {"csv": "/lists/rows.csv", "jsonl": "/rows.jsonl"}.get(layout, "")
+        uris.append(f"{tmp_path}/{split}{beside}")
+    source = open_source(SourceConfig(uri=tuple(uris), split=SplitConfig(by=by)))
+    assert content(source) == {(b"0", "cat"): 1, (b"1", "dog"): 1}
+    assert content(source.held_out()["test"]) == {(b"2", "cat"): 1, (b"3", "dog"): 1}
+    everything = open_source(SourceConfig(uri=tuple(uris), split=SplitConfig(by="none")))
+    assert sum(content(everything).values()) == 4
+
+
+def test_a_file_that_is_named_outright_has_the_split_of_its_folder(tmp_path: object) -> None:
+    part = LAYOUTS["parquet-column"]([row._replace(split="") for row in THREE])["all.parquet"]
+    put_all(str(tmp_path), {"train/part-0.parquet": part, "test/part-0.parquet": part})
+    for names in (
+        ("train/part-0.parquet", "test/part-0.parquet"),
+        ("train/*", "test/*"),
+        ("train", "test/*.parquet"),
+    ):
+        source = open_source(SourceConfig(uri=tuple(f"{tmp_path}/{name}" for name in names)))
+        assert source.counts().counts.total == source.counts().held_out["test"].total == 3
+    for name in ("test/part-0.parquet", "test/*.parquet", "test"):
+        with pytest.raises(InputError, match="is marked 'train'; there are test"):
+            open_source(SourceConfig(uri=f"{tmp_path}/{name}")).counts()
+
+
+@pytest.mark.parametrize("names", [("train.parquet", "holdout.parquet"), ("a/train.parquet", "b")])
+def test_of_several_uris_all_tell_a_split_or_none_does(names: tuple[str, str], tmp_path: object) -> None:
+    part = LAYOUTS["parquet-column"]([row._replace(split="") for row in THREE])["all.parquet"]
+    put_all(str(tmp_path), {names[0]: part, names[1] if "." in names[1] else f"{names[1]}/x.parquet": part})
+    uris = tuple(f"{tmp_path}/{name}" for name in names)
+    with pytest.raises(InputError, match=f"nothing tells the split of {uris[1]}, and {uris[0]} has splits"):
+        open_source(SourceConfig(uri=uris)).counts()
+    assert open_source(SourceConfig(uri=uris, split=SplitConfig(by="none"))).counts().counts.total == 6
+
+
+@pytest.mark.parametrize(
+    ("names", "twice"),
+    [
+        (("*.parquet", "part-0.parquet"), True),
+        (("part-0.parquet", "part-0.parquet"), True),
+        (("", "part-1.parquet"), True),
+        (("*-0.parquet", "part-*.parquet"), True),
+        (("", "more"), True),
+        (("more/*", "**/part-2.parquet"), True),
+        (("part-0.parquet", "part-1.parquet"), False),
+        (("part-*.parquet", "more/*.parquet"), False),
+        (("part-*.parquet", "more"), False),
+        (("part-1.parquet", "part-1.parquet.parquet"), False),
+    ],
+)
+def test_two_uris_that_choose_one_file_are_an_error(
+    names: tuple[str, str], twice: bool, tmp_path: object
+) -> None:
+    part = LAYOUTS["parquet-column"]([row._replace(split="") for row in THREE])["all.parquet"]
+    keys = ("part-0.parquet", "part-1.parquet", "part-1.parquet.parquet", "more/part-2.parquet")
+    put_all(str(tmp_path), dict.fromkeys(keys, part))
+    config = SourceConfig(uri=tuple(f"{tmp_path}/{name}".rstrip("/") for name in names))
+    if twice:
+        with pytest.raises(
+            InputError, match=r"names .*/part-\d\.parquet twice, by .*: each of its rows would"
+        ):
+            open_source(config)
+    else:
+        assert open_source(config).counts().counts.total > 0
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_label_that_held_out_rows_alone_have_is_no_class_and_renumbers_none(
+    layout: str, tmp_path: object
+) -> None:
+    rows = [*THREE, Row(b"4", "aardvark", "test"), Row(b"5", "aardvark", "test")]
+    source = source_of(layout, rows, str(tmp_path))
+    assert [(info.label, info.name) for info in source.listing().classes] == [(0, "cat"), (1, "dog")]
+    assert content(source.held_out()["test"]) == {(b"3", "cat"): 1, (b"4", ""): 1, (b"5", ""): 1}
+    counts = source.counts()
+    assert (counts.held_out["test"].counts, counts.held_out_unlabelled) == ((1, 0), {"test": 2})
+    census = take_census(source, image=ImageConfig(size=16))
+    assert (census.bad, census.held_out_unlabelled) == ((), {"test": 2})
+
+
+@pytest.mark.parametrize("layout", ["csv", "jsonl", "webdataset-files"])
+def test_a_word_in_the_test_set_leaves_labels_that_are_integers_as_they_are(
+    layout: str, tmp_path: object
+) -> None:
+    rows = [Row(b"1", "3", "train"), Row(b"2", "7", "train"), Row(b"3", "7", "test"), Row(b"4", "?", "test")]
+    source = source_of(layout, rows, str(tmp_path))
+    assert [info.label for info in source.listing().classes] == ([0, 1] if layout == "jsonl" else [3, 7])
+    assert content(source.held_out()["test"]) == {(b"3", "7"): 1, (b"4", ""): 1}
+
+
+def test_the_label_map_may_name_what_held_out_rows_alone_have(tmp_path: object) -> None:
+    rows = [*THREE, Row(b"4", "tabby", "test"), Row(b"5", "eel", "test"), Row(b"6", "fox", "test")]
+    source = source_of("csv", rows, str(tmp_path), labels={"tabby": "cat", "eel": None})
+    assert content(source.held_out()["test"]) == {(b"3", "cat"): 1, (b"4", "cat"): 1, (b"6", ""): 1}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_names_of_some_items_are_what_all_names_have(layout: str, tmp_path: object) -> None:
+    source = source_of(layout, [*THREE, Row(b"4", "eel", "train")], str(tmp_path))
+    names = list(source.names())
+    assert source.names_of([2, 0]) == {0: names[0], 2: names[2]}
+    assert source.names_of([]) == {}
+    both = open_source(
+        SourceConfig(
+            uri=(
+                f"{put_all(f'{tmp_path}/a', {'x/1.png': b'1'})}",
+                put_all(f"{tmp_path}/b", {"x/2.png": b"2"}),
+            )
+        )
+    )
+    assert both.names_of([1]) == {1: f"{tmp_path}/b/x/2.png"}

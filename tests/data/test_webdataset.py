@@ -17,6 +17,7 @@ from augment.data.tar_index import BrokenTarError, members_of
 from augment.errors import AugmentError, InputError
 from augment.objects import MemoryStore, open_store
 from tests.data.layouts import put_all, tar_bytes
+from tests.fuzzing import with_checksums
 
 TWO = [("a.png", b"first"), ("a.cls", b"1"), ("b.jpg", b"second"), ("b.cls", b"0\n")]
 
@@ -161,12 +162,27 @@ def test_a_place_without_a_tar_is_an_input_error(tmp_path: Path) -> None:
         open_source(SourceConfig(uri=str(tmp_path), format="webdataset")).counts()
 
 
-@settings(max_examples=60)
-@given(position=st.integers(0, 5 * 1024), byte=st.integers(0, 255), cut=st.integers(0, 6 * 1024))
-def test_whatever_is_done_to_a_tar_only_our_errors_come_out(position: int, byte: int, cut: int) -> None:
+HEADER_BYTES = st.tuples(st.integers(0, 7), st.integers(0, 511), st.integers(0, 255)).map(
+    lambda at: (at[0] * 512 + at[1], at[2])  # the first blocks are headers, and half of what they hold
+)
+
+
+@settings(max_examples=100)
+@given(
+    changes=st.lists(HEADER_BYTES, max_size=6),
+    size=st.none() | st.integers(-(2**63), 2**63),
+    cut=st.just(0) | st.integers(0, 6 * 1024),
+)
+def test_whatever_is_done_to_a_tar_only_our_errors_come_out(
+    changes: list[tuple[int, int]], size: int | None, cut: int
+) -> None:
     data = bytearray(tar_bytes(TWO))
-    data[position] = byte
-    uri = put_all(f"memory://{uuid.uuid4().hex}", {"s.tar": bytes(data[: len(data) - cut])})
+    for position, byte in changes:
+        data[position] = byte
+    if size is not None:  # the first member's, in base 256
+        data[124:136] = (b"\xff" if size < 0 else b"\x80") + (size % 256**11).to_bytes(11, "big")
+    damaged = with_checksums(bytes(data))
+    uri = put_all(f"memory://{uuid.uuid4().hex}", {"s.tar": damaged[: len(data) - cut]})
     try:
         source = open_source(SourceConfig(uri=uri, format="webdataset"))
         assert len(read_all(source)) == len(source.listing().labels_B)

@@ -14,17 +14,20 @@ import numpy as np
 import pytest
 
 import augment
-from augment.data.config import ImageConfig, SourceConfig
+from augment.data.census import take_census
+from augment.data.config import DuplicatesConfig, ImageConfig, SourceConfig
+from augment.data.sources import open_source
 from augment.errors import ConfigError, InputError, IntegrityError
 from augment.mixing.balanced import Balanced, MixedClass
+from augment.mixing.tasks import RealTask, SyntheticTask
 from augment.objects import open_store
 from augment.store.reading import open_dataset
 from augment.types import ClassTarget
 from tests.data.factory import class_folders, encoded, picture, write_files
+from tests.mixing.factory import LEAKED, REAL, leaking, source_of, with_bad_images
 from tests.servers import SeaweedServer
 from tests.store.helpers import commit, pixels_of, tiny_run
 
-REAL = {"cat": 9, "dog | wild": 2, "test": 5}  # as tiny_run's plan counts them
 SYNTHETIC = {"cat": 0, "dog | wild": 7, "test": 4}
 
 
@@ -132,6 +135,40 @@ def test_held_out_rows_do_not_take_part(tmp_path: Path, sides: Sides) -> None:
     assert {row.name.split("/")[0] for row in mix.read()} == {"train"}
 
 
+def test_what_source_duplicates_drops_does_not_take_part(
+    tmp_path: Path, sides: Sides, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The rows are those that the deep census counts."""
+    config = SourceConfig(uri=leaking(tmp_path), duplicates=DuplicatesConfig(across_splits="drop"))
+    mix = augment.open_balanced(config, sides.synthetic, 1)
+    names = [row.name for row in mix.read() if not row.is_synthetic]
+    assert not set(names) & set(LEAKED)
+    census = take_census(open_source(config), image=ImageConfig(size=16), deep=True)
+    assert tuple(one.real for one in mix.classes) == census.counts.counts == (7, 1, 5)
+    assert [one.synthetic for one in mix.classes] == [0, 1, 4]  # at the ratio of what is left
+    assert mix.rows == 18
+    assert "left out train/cat/000.png: is the same as test/cat/000.png" in caplog.text
+
+
+def test_a_duplicate_that_is_refused_stops_the_mix_by_name(tmp_path: Path, sides: Sides) -> None:
+    config = SourceConfig(uri=leaking(tmp_path), duplicates=DuplicatesConfig(across_splits="refuse"))
+    with pytest.raises(InputError, match=r"3 training images are in a held-out split.*train/cat/000\.png"):
+        augment.open_balanced(config, sides.synthetic)
+
+
+def test_duplicates_that_are_kept_take_part_and_a_deep_look_warns(
+    tmp_path: Path, sides: Sides, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = leaking(tmp_path)
+    assert set(LEAKED) <= {row.name for row in augment.open_balanced(source, sides.synthetic, 0).read()}
+    assert "LEAKAGE" not in caplog.text  # nothing was opened
+    assert augment.open_balanced(source, sides.synthetic, 0, deep=True).rows == 16
+    assert (
+        "LEAKAGE: 3 training images are in a held-out split too, the first of them train/cat/000"
+        in caplog.text
+    )
+
+
 # ---- how images come ------------------------------------------------------------------------------------
 
 
@@ -152,6 +189,45 @@ def test_a_bad_image_is_left_out_or_refused_by_name(
     assert "left out cat/broken.png: is truncated" in caplog.text
     with pytest.raises(InputError, match=r"cat/broken\.png is truncated.*on_bad=skip"):
         list(augment.open_balanced(SourceConfig(uri=source, on_bad="fail"), sides.synthetic).read())
+
+
+def test_a_deep_look_leaves_bad_images_out_beforehand(
+    tmp_path: Path, sides: Sides, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = with_bad_images(tmp_path)
+    mix = augment.open_balanced(source, sides.synthetic, 0, deep=True)
+    assert mix.rows == sum(one.real for one in mix.classes) == 46
+    assert caplog.text.count("left out") == 16
+    assert len({row.name for row in mix.read()}) == 46
+    assert caplog.text.count("left out") == 16
+    with pytest.raises(InputError, match=r"is truncated.*on_bad=skip"):
+        augment.open_balanced(SourceConfig(uri=source, on_bad="fail"), sides.synthetic, deep=True)
+
+
+@pytest.mark.parametrize("layout", ["folder", "tar", "parquet", "csv"])
+def test_every_format_is_read_row_by_row_with_its_labels(tmp_path: Path, sides: Sides, layout: str) -> None:
+    """Any rows of a chunk, in any order: of files, of a tar's members, of a row group, of a manifest's lines."""
+    source = source_of(layout, tmp_path)
+    mix = augment.open_balanced(source, sides.synthetic, 0, buffer_rows=3)
+    labels = {name: label for label, name in enumerate(REAL)}
+    expected = {
+        np.asarray(picture(seed=1000 * position + index)).transpose(2, 0, 1).tobytes(): labels[name]
+        for position, (name, count) in enumerate(REAL.items())
+        for index in range(count)
+    }
+    rows = [row for part in range(3) for row in mix.read(1, part, 3)]
+    assert {row.image_CHW.tobytes(): row.label for row in rows} == expected
+    assert len(rows) == len(expected)
+
+
+def test_what_an_open_task_holds_is_what_of_the_file_it_reads(tmp_path: Path, sides: Sides) -> None:
+    """A row group or a shard is held while it is read; images that are files are not."""
+    mix = augment.open_balanced(source_of("parquet", tmp_path), sides.synthetic)
+    held = [task.held_bytes(task.rows) for task in mix.tasks if isinstance(task, RealTask)]
+    assert sum(held) == pytest.approx((tmp_path / "rows.parquet").stat().st_size, abs=len(held))
+    shards = [task for task in mix.tasks if isinstance(task, SyntheticTask)]
+    assert [task.held_bytes(task.rows) for task in shards] == [task.shard.size_bytes for task in shards]
+    assert all(task.held_bytes(task.rows) == 0 for task in sides.mix(0).tasks)
 
 
 def test_a_damaged_shard_is_an_error(tmp_path: Path, sides: Sides) -> None:
@@ -181,6 +257,39 @@ def test_a_part_that_is_not_there_is_refused(sides: Sides) -> None:
         sides.mix().to_torch(rank=3, world_size=2)
     with pytest.raises(ConfigError, match="both rank and world_size"):
         sides.mix().to_torch(rank=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"buffer_rows": -1}, "buffer_rows=-1 is not a whole number of at least 1"),
+        ({"buffer_rows": 0}, "buffer_rows=0"),
+        ({"buffer_rows": 2.5}, "buffer_rows=2.5"),
+        ({"seed": -1}, "seed=-1 is not a whole number of at least 0"),
+        ({"seed": "1"}, "seed='1'"),
+        ({"ratio": "1"}, "ratio='1' of class 'cat' is not a number of at least 0"),
+        ({"ratio": {"cat": "1"}}, "ratio='1' of class 'cat'"),
+        ({"ratio": True}, "ratio=True"),
+        ({"ratio": [1]}, r"ratio=\[1\]"),
+    ],
+)
+def test_an_argument_that_cannot_be_meant_is_named(
+    sides: Sides, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        sides.mix(**options)
+
+
+def test_a_place_in_an_epoch_that_cannot_be_is_named(sides: Sides) -> None:
+    mix = sides.mix()
+    for where in ({"skip": -1}, {"epoch": -1}, {"parts": 0}, {"part": -1, "parts": 2}, {"skip": 1.5}):
+        with pytest.raises(ConfigError, match=rf"{next(iter(where))}=.* is not a whole number"):
+            mix.read(**where)  # type: ignore[arg-type]
+    for where in ({"epoch": -1}, {"epoch": 0, "batches_done": -1}, {"epoch": 0, "batch_size": 0}):
+        with pytest.raises(ConfigError, match=rf"{list(where)[-1]}=.* is not a whole number"):
+            mix.to_torch().set_epoch(**where)
+    with pytest.raises(ConfigError, match="shards=0"):
+        mix.to_hf(shards=0)
 
 
 # ---- the order ------------------------------------------------------------------------------------------
@@ -242,6 +351,49 @@ def test_torch_goes_on_within_an_epoch(sides: Sides) -> None:
     images.set_epoch(2, batches_done=3, batch_size=4)
     rest = [label.tolist() for _, label in torch.utils.data.DataLoader(images, batch_size=4)]
     assert rest == whole[3:]
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_ranks_stay_even_where_images_are_bad(tmp_path: Path, sides: Sides, world_size: int) -> None:
+    mix = augment.open_balanced(with_bad_images(tmp_path), sides.synthetic, 0, buffer_rows=4)
+    ranks = [mix.to_torch(rank=rank, world_size=world_size, even=True) for rank in range(world_size)]
+    assert [len(list(images)) for images in ranks] == [62 // world_size] * world_size
+    seen = {image.numpy().tobytes() for images in ranks for image, _ in images}
+    assert len(seen) >= 46 - 62 % world_size  # every good one, but for those left out
+
+
+def test_a_reader_without_any_good_image_says_so(tmp_path: Path, sides: Sides) -> None:
+    files = {key: data[:50] for key, data in class_folders(REAL).items()}
+    mix = augment.open_balanced(write_files(tmp_path, files), sides.synthetic, 0)
+    with pytest.raises(InputError, match=r"none of 16 images of .* can be used.*deep=True"):
+        list(mix.to_torch())
+    with pytest.raises(InputError, match="no image of"):
+        augment.open_balanced(str(tmp_path), sides.synthetic, 0, deep=True)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more than there are CPUs
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_an_epoch_goes_on_batch_by_batch_with_workers_and_bad_images(
+    tmp_path: Path, sides: Sides, drop_last: bool
+) -> None:
+    """From any batch on, the rest of the epoch is what it would have been, in the same order."""
+    import torch
+
+    mix = augment.open_balanced(with_bad_images(tmp_path), sides.synthetic, 0, buffer_rows=4)
+    images = mix.to_torch()
+    loader = torch.utils.data.DataLoader(
+        images, batch_size=7, drop_last=drop_last, num_workers=3, multiprocessing_context="spawn",
+        persistent_workers=True,
+    )  # fmt: skip
+
+    def batches(done: int) -> list[list[bytes]]:
+        images.set_epoch(0, batches_done=done, batch_size=7, drop_last=drop_last)
+        return [[image_CHW.numpy().tobytes() for image_CHW in image_BCHW] for image_BCHW, _ in loader]
+
+    whole = batches(0)
+    assert sum(map(len, whole)) == (56 if drop_last else 62)  # of 20, 21 and 21 rows
+    for done in range(1, len(whole)):
+        assert batches(done) == whole[done:]
 
 
 def test_hugging_face_reads_the_mix_sharded(sides: Sides) -> None:

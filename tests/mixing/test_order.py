@@ -12,15 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augment.mixing.order import (
+    LEAST_OPEN,
     LEAST_TASKS,
-    OPEN_TASKS,
+    MOST_OPEN,
+    OPEN_BYTES,
+    SLICE_ROWS,
     Slice,
-    batches_by_worker,
     buffered,
     draws,
     interleaved,
     picked_rows,
+    refilled,
     share,
+    sliced,
+    workers_done,
 )
 
 TASKS = st.lists(st.integers(0, 40), max_size=12)
@@ -124,7 +129,11 @@ def test_a_short_slice_ends_and_the_others_go_on() -> None:
     assert sorted(closed) == list(range(7))
 
 
-def test_few_tasks_are_open_at_a_time() -> None:
+@pytest.mark.parametrize(
+    ("held_bytes", "most_open"),
+    [(0, MOST_OPEN), (OPEN_BYTES // 10, 10), (OPEN_BYTES // 5, 5), (OPEN_BYTES, LEAST_OPEN)],
+)
+def test_few_tasks_are_open_at_a_time_and_fewer_of_large_ones(held_bytes: int, most_open: int) -> None:
     opened, most = set[int](), 0
 
     def read(piece: Slice) -> Generator[int]:
@@ -134,18 +143,102 @@ def test_few_tasks_are_open_at_a_time() -> None:
         finally:
             opened.discard(piece.task)
 
-    for _ in interleaved([Slice(task, 0, 5) for task in range(20)], read, draws(0, "x")):
+    pieces = [Slice(task, 0, 5) for task in range(200)]
+    for _ in interleaved(pieces, read, draws(0, "x"), lambda piece: held_bytes):
         most = max(most, len(opened))
-    assert most <= OPEN_TASKS
+    assert most == most_open
+
+
+@given(TASKS, st.integers(0, 99), st.integers(1, 9), st.sets(st.integers(0, 11)), st.booleans())
+def test_scattered_and_streamed_tasks_are_shared_out_together(
+    rows_T: list[int], seed: int, parts: int, scattered: set[int], even: bool
+) -> None:
+    whole = [Slice(task, 0, rows) for task, rows in enumerate(rows_T)]
+    shares = [share(whole, part, parts, seed, 0, even=even, scattered=scattered) for part in range(parts)]
+    sizes = [sum(piece.stop - piece.start for piece in pieces) for pieces in shares]
+    taken = [
+        (piece.task, row) for pieces in shares for piece in pieces for row in range(piece.start, piece.stop)
+    ]
+    assert len(set(taken)) == len(taken)
+    if even:
+        assert set(sizes) == {sum(rows_T) // parts}
+    else:
+        assert set(taken) == {(task, row) for task, rows in enumerate(rows_T) for row in range(rows)}
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_reader_has_its_part_of_nearly_every_scattered_task() -> None:
+    """Also where streamed ones, which are dear to read, are read once each."""
+    whole = [Slice(task, 0, 512) for task in range(900)]
+    shares = [share(whole, part, 8, 1, 0, scattered=range(200)) for part in range(8)]
+    assert all(len({piece.task for piece in pieces} & set(range(200))) > 180 for pieces in shares)
+    assert sum(piece.task >= 200 for pieces in shares for piece in pieces) <= 700 + 8
+
+
+@given(TASKS, st.integers(0, 99))
+def test_small_slices_hold_the_same_rows(rows_T: list[int], seed: int) -> None:
+    pieces = [Slice(task, 3, 3 + rows) for task, rows in enumerate(rows_T)]
+    slices = list(sliced(pieces, seed, "x"))
+    rows = [(piece.task, row) for piece in slices for row in range(piece.start, piece.stop)]
+    assert Counter(rows) == Counter(
+        (task, row) for task, many in enumerate(rows_T) for row in range(3, 3 + many)
+    )
+    assert all(0 < piece.stop - piece.start <= SLICE_ROWS for piece in slices)
+
+
+@given(st.integers(0, 60), st.integers(1, 7), st.integers(0, 9))
+def test_neighbours_stay_together(rows: int, neighbours: int, seed: int) -> None:
+    order_R = picked_rows(Slice(0, 0, rows), rows, seed, 0, neighbours)
+    assert sorted(order_R) == list(range(rows))
+    assert int(np.sum(np.diff(order_R) != 1)) <= -(-rows // neighbours)
+
+
+@given(st.lists(st.booleans(), max_size=20))
+def test_rows_that_cannot_be_used_are_made_up_for(usable: list[bool]) -> None:
+    good = [row for row, is_usable in enumerate(usable) if is_usable]
+    rows = list(refilled(lambda: iter(good), len(usable)))
+    assert rows == [good[place % len(good)] for place in range(len(usable))] if good else rows == []
+
+
+@pytest.mark.parametrize(
+    ("readers", "least_share"), [(1, 0.9), (32, 0.9)], ids=["one reader", "eight ranks of four workers"]
+)
+def test_batches_of_large_images_hold_nearly_as_many_classes_as_a_uniform_shuffle(
+    readers: int, least_share: float
+) -> None:
+    """224 px, 100 classes of 1,300 files each in class folders: 850 rows fill the shuffle buffer."""
+    classes, batch = 100, 256
+    tasks = [(name, rows) for name in range(classes) for rows in (512, 512, 276)]
+
+    def read(piece: Slice) -> Generator[int]:
+        yield from [tasks[piece.task][0]] * (piece.stop - piece.start)
+
+    whole = [Slice(task, 0, rows) for task, (_, rows) in enumerate(tasks)]
+    pieces = sliced(share(whole, 0, readers, 0, 0, scattered=range(len(tasks))), 0, 0)
+    names = list(buffered(interleaved(pieces, read, draws(0, "mix")), 850, draws(0, "buffer")))[: batch * 40]
+    seen = [len(set(names[first : first + batch])) for first in range(0, len(names) - batch + 1, batch)]
+    uniform = classes * (1 - (1 - 1 / classes) ** batch)  # 92.4: the expected number of distinct draws
+    assert np.mean(seen) > least_share * uniform
 
 
 @given(st.lists(st.integers(0, 9), max_size=6), st.integers(0, 60))
 def test_batches_come_from_workers_in_turn(batches_W: list[int], done: int) -> None:
-    order, left = [], list(batches_W)
+    order = loader_order(batches_W)
+    taken = Counter(order[:done])
+    at = workers_done(done, batches_W)
+    assert at.batches_W == [taken[worker] for worker in range(len(batches_W))]
+    # A loader that begins anew asks its first worker first: that one takes the part of `turn`.
+    left_W = [batches - given for batches, given in zip(batches_W, at.batches_W, strict=True)]
+    turned = [(number + at.turn) % len(batches_W) for number in range(len(batches_W))]
+    assert [turned[number] for number in loader_order([left_W[worker] for worker in turned])] == order[done:]
+
+
+def loader_order(batches_W: list[int]) -> list[int]:
+    """Which worker each batch of torch's loader is from: it asks all in turn, and passes over who has none."""
+    order, left = list[int](), list(batches_W)
     while any(left):
         for worker, batches in enumerate(left):
             if batches:
                 order.append(worker)
                 left[worker] -= 1
-    taken = Counter(order[:done])
-    assert batches_by_worker(done, batches_W) == [taken[worker] for worker in range(len(batches_W))]
+    return order

@@ -54,7 +54,9 @@ def test_inspect_and_plan_take_every_layout_without_being_told_its_format(
 
 def test_several_uris_globs_and_a_label_map_are_written_as_yaml_has_them(tmp_path: Path) -> None:
     root = put_all(str(tmp_path / "source"), LAYOUTS["parquet-files"](ROWS))
-    other = put_all(str(tmp_path / "other"), LAYOUTS["webdataset-fields"]([Row(ROWS[0].data, "dog", "")]))
+    other = put_all(
+        str(tmp_path / "other" / "train"), LAYOUTS["webdataset-fields"]([Row(ROWS[0].data, "dog", "")])
+    )
     source = {"uri": [f"{root}/data/train-*.parquet", other], "labels": {"cat": "pet", "0": None}}
     with pytest.raises(AssertionError):  # class 0 is the cat: mapped twice
         told(tmp_path, "inspect", source)

@@ -53,7 +53,7 @@ def test_duplicates_and_leaks_are_shown_by_file_name_and_in_json(tmp_path: Path)
     told = inspect(tmp_path, tmp_path / "source", "--quiet", "--json")
 
     assert shown.returncode == 0, shown.stderr
-    assert "Leakage: training images that a held-out split holds too: 2" in shown.stdout
+    assert "Leakage: 2 training images are in a held-out split too" in shown.stdout
     assert "train/ape/1.png (ape) = test/bee/9.tif (test, bee)" in " ".join(shown.stdout.split())
     report = json.loads(told.stdout)["duplicates"]
     assert report["found"] == {"across_splits": 2, "across_labels": 2, "exact": 1}

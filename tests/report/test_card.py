@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import uuid
 from pathlib import Path
 
@@ -14,8 +16,8 @@ from augment.gan.presets import ChosenField
 from augment.objects import open_store
 from augment.report import card
 from augment.report.card import dataset_card
+from augment.report.describing import describe
 from augment.store.reading import open_dataset
-from augment.store.revoke import revoke_classes
 from augment.types import ClassTarget
 from tests.store.helpers import commit, tiny_run
 from tests.store.readers.hostile import HOSTILE_NAMES
@@ -48,19 +50,6 @@ def test_the_front_matter_lists_exactly_the_committed_files() -> None:
     assert front["annotations_creators"] == ["machine-generated"]
     assert front["source_datasets"] == ["extended"]
     assert front["size_categories"] == ["n<1K"]
-
-
-def test_many_files_are_named_by_folder_and_the_text_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(card, "MAX_LISTED_FILES", 2)
-    text = committed(runs=2)
-    run_ids = [tiny_run(seed=seed).run_id for seed in range(2)]
-    assert front_matter(text)["configs"] == [
-        {
-            "config_name": "default",
-            "data_files": [{"split": "train", "path": [f"data/{run_id}/*.parquet" for run_id in run_ids]}],
-        }
-    ]
-    assert "Only the files that the manifests list" in text
 
 
 @pytest.mark.parametrize(
@@ -154,7 +143,9 @@ def test_a_later_run_that_knows_more_classes_is_loaded_with_the_earlier_one(tmp_
     store = open_store(str(tmp_path / "set"))
     few = (ClassTarget(label=0, name="cat", real=1, target=3),)
     commit(store, tiny_run(classes=few))
-    commit(store, tiny_run(classes=(*few, ClassTarget(label=1, name="dog", real=1, target=3))), "append")
+    commit(
+        store, tiny_run(seed=8, classes=(*few, ClassTarget(label=1, name="dog", real=1, target=3))), "append"
+    )
     store.put("README.md", dataset_card(open_dataset(store.uri)).encode())
     loaded = datasets.load_dataset(store.uri, split="train", cache_dir=str(tmp_path / "cache"))
     assert loaded.features["label"].names == ["cat", "dog"]
@@ -167,12 +158,30 @@ def test_labels_with_gaps_are_plain_numbers() -> None:
     assert {"name": "label", "dtype": "int64"} in front["dataset_info"]["features"]  # type: ignore[index]
 
 
-def test_a_run_of_which_classes_were_revoked_is_named_file_by_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(card, "MAX_LISTED_FILES", 2)
+def test_very_many_files_are_listed_one_by_one_too(monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(f"memory://{uuid.uuid4().hex}")
-    commit(store, tiny_run(seed=1))
-    revoke_classes(store, ["test"], "why")
-    commit(store, tiny_run(seed=2), "append")
+    commit(store, tiny_run())
     dataset = open_dataset(store.uri)
-    narrowed = [shard.key for shard in dataset.runs[0].manifest.shards]
-    assert card.data_files(dataset) == [*narrowed, f"data/{tiny_run(seed=2).run_id}/*.parquet"]
+    some = dataset.shards[0]
+    many = [some.model_copy(update={"key": some.key.replace("000000-", f"{n:06d}-")}) for n in range(3000)]
+    monkeypatch.setattr(type(dataset), "shards", many)
+    assert card.data_files(dataset) == [shard.key for shard in many]
+
+
+@pytest.mark.parametrize("shards", [11, pytest.param(1100, marks=pytest.mark.slow)])
+def test_what_lies_beside_the_committed_shards_is_not_loaded(tmp_path: Path, shards: int) -> None:
+    """A second worker's other bytes of a shard, and shards with rows that were revoked: not of this version."""
+    import datasets
+
+    store = open_store(str(tmp_path / "set"))
+    run = tiny_run(classes=(ClassTarget(label=0, name="cat", real=1, target=shards + 1),), shard_rows=1)
+    commit(store, run)
+    dataset = open_dataset(store.uri)
+    assert len(dataset.shards) == shards
+    key = dataset.shards[0].key
+    store.put(re.sub(r"-[0-9a-f]{64}", "-" + "f" * 64, key), store.get(key))
+    describe(dataset)
+    loaded = datasets.load_dataset(store.uri, split="train", cache_dir=str(tmp_path / "cache"))
+    assert loaded.num_rows == dataset.rows == shards
+    includes = json.loads(store.get("croissant.json"))["distribution"][-1]["includes"]
+    assert includes == [shard.key for shard in dataset.shards]

@@ -31,6 +31,8 @@ class LeftOut:
     """It is named in the census with this reason (`…` stands for what varies), and the others are used."""
 
     reason: str
+    good: int = 2  # others, that are used
+    also: tuple[str, ...] = ()  # what is left out beside it, as the census names it
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from tests.data.factory import encoded, picture
 from tests.data.hostile.case import Case, LeftOut, Outcome, Used
 from tests.data.hostile.names import HOSTILE_CLASS_NAMES
+from tests.fuzzing import with_checksums
 
 __all__ = ["CASES"]
 
@@ -73,6 +74,36 @@ def sparse() -> bytes:
     return info.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
 
 
+def first_row() -> bytes:
+    """The members of a good row, without an end mark."""
+    whole = io.BytesIO(tar_of(row("1")))
+    with tarfile.open(fileobj=whole) as tar:
+        tar.getmembers()
+        return whole.getvalue()[: tar.offset]
+
+
+def negative() -> bytes:
+    """A header whose size, in base 256, is below 0: it would lead back to itself."""
+    header = bytearray(tarfile.TarInfo("2.png").tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = b"\xff" + (256**11 - 512).to_bytes(11, "big")
+    return first_row() + with_checksums(bytes(header)) + bytes(1024)
+
+
+def negative_by_pax() -> bytes:
+    """The same, by a pax header."""
+    member = tarfile.TarInfo("2.png")
+    member.pax_headers = {"size": "-1536"}
+    return first_row() + member.tobuf(tarfile.PAX_FORMAT) + bytes(1024)
+
+
+def chained(kind: bytes) -> bytes:
+    """1,200 headers in a row, each of which belongs to the next."""
+    content = {tarfile.GNUTYPE_LONGNAME: b"a\0", tarfile.XHDTYPE: b"9 path=x\n"}[kind]
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = kind, len(content)
+    return (header.tobuf(tarfile.GNU_FORMAT) + content.ljust(512, b"\0")) * 1_200 + bytes(1024)
+
+
 def beside_a_good_shard(data: Callable[[], bytes]) -> Callable[[], Mapping[bytes, bytes]]:
     good = {**row("g1", "cat", 1), **row("g2", "dog", 2)}
     return lambda: {b"bad.tar": data(), b"good.tar": tar_of(good)}
@@ -91,11 +122,15 @@ CASES: tuple[Case, ...] = (
     case("no bytes", lambda: b"", LeftOut(f"is …: {LOST}")),
     case("HTML named .tar", lambda: b"<html>" * 200, LeftOut(f"is …: {LOST}")),
     case("a member that claims 8 GB", giant, LeftOut(f"is …: {LOST}")),
+    case("a member of a size below 0", negative, LeftOut(f"is damaged: '2.png' ends before it begins: {LOST}")),
+    case("a member of a size below 0 in a pax header", negative_by_pax, LeftOut(f"is …: {LOST}")),
+    case("1,200 long names in a row", lambda: chained(tarfile.GNUTYPE_LONGNAME), LeftOut(f"is …: {LOST}")),
+    case("1,200 pax headers in a row", lambda: chained(tarfile.XHDTYPE), LeftOut(f"is …: {LOST}")),
     case("a sparse member", sparse, Used("passed over, as folders and links are"), ""),
     case("a symbolic link to /etc/passwd", lambda: linked(tarfile.SYMTYPE, "/etc/passwd"),
-         LeftOut("has a label and no image"), "bad.tar#2"),
+         LeftOut("has a label and no image", good=3), "bad.tar#2"),
     case("a hard link to another member", lambda: linked(tarfile.LNKTYPE, "1.png"),
-         LeftOut("has a label and no image"), "bad.tar#2"),
+         LeftOut("has a label and no image", good=3), "bad.tar#2"),
     case("a member that climbs out (../../x.png)", lambda: tar_of(row("../../x", seed=3)),
          Used("a name for people alone: nothing is unpacked"), "bad.tar#../../x"),
     case("a member with an absolute path", lambda: tar_of(row("/etc/x", seed=3)),

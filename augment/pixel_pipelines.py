@@ -1,7 +1,8 @@
-"""Classic augmentation of generated images: an albumentations pipeline, repeatable image by image.
+"""Albumentations pipelines that are repeatable image by image.
 
 Owns: what a recorded pipeline may hold, and that an image's result depends on its pixels and its own seed
-alone (never on the batch, the order or the process). Knows nothing of plans or shards.
+alone (never on the batch, the order or the process). Knows no plan, shard or recipe: whoever loads a pipeline
+says which field of the config it came from.
 
 Axes: B = images, H = height, W = width, C = channels (1 or 3).
 """
@@ -10,6 +11,7 @@ import difflib
 import os
 import random
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,22 +20,22 @@ import numpy.typing as npt
 from augment.errors import ConfigError
 from augment.types import ImageShape
 
-__all__ = ["Augmentation", "apply_augmentation", "load_augmentation"]
+__all__ = ["PixelPipeline", "apply_pipeline", "load_pipeline"]
 
-_FIELD = "output.augmentation"
 _TRIALS = 8  # images put through a new pipeline: enough to meet a transform applied with p = 0.3
 # What transforms raise on arguments or images they cannot take, besides cv2.error.
 _TRANSFORM_ERRORS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError)
 
 
-class Augmentation:
+class PixelPipeline:
     """A loaded pipeline. Not safe to share between threads: its random state is set for each image."""
 
-    def __init__(self, pipeline: Any) -> None:
-        """`pipeline`: an albumentations Compose."""
+    def __init__(self, pipeline: Any, field: str) -> None:
+        """`pipeline`: an albumentations Compose; `field`: where the config has it, for messages."""
         import cv2
 
         self._pipeline = pipeline
+        self._field = field
         self._errors = (*_TRANSFORM_ERRORS, cv2.error)
 
     def __call__(self, pixels_HWC: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.uint8]:
@@ -46,44 +48,50 @@ class Augmentation:
         try:
             result = self._pipeline(image=np.ascontiguousarray(pixels_HWC))["image"]
         except self._errors as error:
-            raise ConfigError(f"{_FIELD} cannot be applied to {_described(pixels_HWC)}: {error}") from error
+            raise ConfigError(
+                f"{self._field} cannot be applied to {_described(pixels_HWC)}: {error}"
+            ) from error
         if not isinstance(result, np.ndarray):
-            raise ConfigError(f"{_FIELD} turns images into {type(result).__name__}; leave that transform out")
+            raise ConfigError(
+                f"{self._field} turns images into {type(result).__name__}; leave that transform out"
+            )
         augmented_HWC: npt.NDArray[np.uint8] = result[:, :, np.newaxis] if result.ndim == 2 else result
         if augmented_HWC.shape != pixels_HWC.shape or augmented_HWC.dtype != np.uint8:
             raise ConfigError(
-                f"{_FIELD} turns {_described(pixels_HWC)} into {_described(augmented_HWC)}; "
+                f"{self._field} turns {_described(pixels_HWC)} into {_described(augmented_HWC)}; "
                 "its transforms must keep an image's shape and type"
             )
         return augmented_HWC
 
 
-def load_augmentation(spec: dict[str, Any], shape: ImageShape | None = None) -> Augmentation:
-    """The pipeline of `spec`, the dict that `albumentations.to_dict` makes.
+def load_pipeline(spec: dict[str, Any], shape: ImageShape | None = None, *, field: str) -> PixelPipeline:
+    """The pipeline of `spec`, the dict that `albumentations.to_dict` makes; `field` is where the config has it.
 
     Only albumentations' own transforms are taken, with every argument known and `p` given, so that the
     recorded spec says all. With `shape` a few images are put through it at once. Raises ConfigError.
     """
     registry = _registry()
     if not isinstance(spec.get("transform"), dict):
-        raise ConfigError(f"{_FIELD} is not what albumentations.to_dict or albumentations.save writes")
-    _check_transform(spec["transform"], registry, _FIELD)
-    augmentation = Augmentation(_built(spec))
+        raise ConfigError(f"{field} is not what albumentations.to_dict or albumentations.save writes")
+    _check_transform(spec["transform"], registry, field)
+    pipeline = PixelPipeline(_built(spec, field), field)
     if shape is not None:
         noise = np.random.default_rng(0)
         for seed in range(_TRIALS):
-            augmentation(noise.integers(0, 256, (shape.size, shape.size, shape.channels), np.uint8), seed)
-    return augmentation
+            pipeline(noise.integers(0, 256, (shape.size, shape.size, shape.channels), np.uint8), seed)
+    return pipeline
 
 
-def apply_augmentation(
-    augmentation: Augmentation, pixels_BHWC: npt.NDArray[np.uint8], seeds_B: npt.NDArray[np.uint64]
+def apply_pipeline(
+    pipeline: PixelPipeline,
+    pixels_BHWC: npt.NDArray[np.uint8],
+    seeds_B: Sequence[int] | npt.NDArray[np.uint64],
 ) -> npt.NDArray[np.uint8]:
     """Every image transformed by its own seed; row i of the result depends on row i alone."""
-    augmented_BHWC = np.empty_like(pixels_BHWC)
+    changed_BHWC = np.empty_like(pixels_BHWC)
     for row, (pixels_HWC, seed) in enumerate(zip(pixels_BHWC, seeds_B, strict=True)):
-        augmented_BHWC[row] = augmentation(pixels_HWC, int(seed))
-    return augmented_BHWC
+        changed_BHWC[row] = pipeline(pixels_HWC, int(seed))
+    return changed_BHWC
 
 
 def _registry() -> dict[str, Any]:
@@ -123,7 +131,7 @@ def _nearest(name: str, registry: dict[str, Any]) -> str:
     return f"did you mean {nearest[0]!r}?" if nearest else "see albumentations' list of transforms"
 
 
-def _built(spec: dict[str, Any]) -> Any:
+def _built(spec: dict[str, Any], field: str) -> Any:
     import albumentations
 
     try:
@@ -134,10 +142,10 @@ def _built(spec: dict[str, Any]) -> Any:
                 pipeline = albumentations.Compose([pipeline])
             pipeline.strict = True  # an unknown argument is an error, not a warning
     except _TRANSFORM_ERRORS as error:
-        raise ConfigError(f"{_FIELD} cannot be built: {error}") from error
+        raise ConfigError(f"{field} cannot be built: {error}") from error
     for warning in caught:
         if issubclass(warning.category, UserWarning) and "albumentations" in warning.filename:
-            raise ConfigError(f"{_FIELD}: {warning.message}")
+            raise ConfigError(f"{field}: {warning.message}")
     return pipeline
 
 

@@ -1,4 +1,4 @@
-"""Augmentation pipelines: repeatable image by image, refused early where they cannot serve."""
+"""Albumentations pipelines: repeatable image by image, refused early where they cannot serve."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from augment.data.augmentation import apply_augmentation, load_augmentation
 from augment.errors import ConfigError
+from augment.pixel_pipelines import PixelPipeline, apply_pipeline, load_pipeline
 from augment.types import ImageShape
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what albumentations imports
 
+FIELD = "output.augmentation"
 GRAY, RGB = ImageShape(size=28, channels=1), ImageShape(size=28, channels=3)
 
 
@@ -32,6 +33,10 @@ LIVELY = spec(
 )
 
 
+def loaded(recorded: dict[str, Any], shape: ImageShape | None = None) -> PixelPipeline:
+    return load_pipeline(recorded, shape, field=FIELD)
+
+
 def block(shape: ImageShape, count: int = 40) -> np.ndarray:
     size = (count, shape.size, shape.size, shape.channels)
     return np.random.default_rng(0).integers(0, 256, size, np.uint8)
@@ -43,33 +48,33 @@ SEEDS = np.arange(40, dtype=np.uint64) + np.uint64(2**63)
 @pytest.mark.parametrize("shape", [GRAY, RGB], ids=["gray", "rgb"])
 def test_an_image_depends_on_its_pixels_and_its_seed_alone(shape: ImageShape) -> None:
     pixels_BHWC = block(shape)
-    together = apply_augmentation(load_augmentation(LIVELY, shape), pixels_BHWC, SEEDS)
+    together = apply_pipeline(loaded(LIVELY, shape), pixels_BHWC, SEEDS)
     assert together.shape == pixels_BHWC.shape
     assert together.dtype == np.uint8
-    backwards = apply_augmentation(load_augmentation(LIVELY), pixels_BHWC[::-1], SEEDS[::-1])[::-1]
+    backwards = apply_pipeline(loaded(LIVELY), pixels_BHWC[::-1], SEEDS[::-1])[::-1]
     np.testing.assert_array_equal(together, backwards)
-    augmentation = load_augmentation(LIVELY)
+    pipeline = loaded(LIVELY)
     for row in (39, 0, 17):
-        np.testing.assert_array_equal(augmentation(pixels_BHWC[row], int(SEEDS[row])), together[row])
+        np.testing.assert_array_equal(pipeline(pixels_BHWC[row], int(SEEDS[row])), together[row])
 
 
 def test_different_seeds_give_different_images() -> None:
     same_BHWC = np.repeat(block(RGB, 1), 40, axis=0)
-    results = apply_augmentation(load_augmentation(LIVELY), same_BHWC, SEEDS)
+    results = apply_pipeline(loaded(LIVELY), same_BHWC, SEEDS)
     assert len({result.tobytes() for result in results}) > 25
 
 
 def test_transforms_of_one_pipeline_draw_independently() -> None:
-    both = load_augmentation(spec(step("HorizontalFlip", p=0.5), step("VerticalFlip", p=0.5)))
+    both = loaded(spec(step("HorizontalFlip", p=0.5), step("VerticalFlip", p=0.5)))
     corner = np.zeros((28, 28, 1), np.uint8)
     corner[:14, :14] = 255
-    images = apply_augmentation(both, np.repeat(corner[np.newaxis], 40, axis=0), SEEDS)
+    images = apply_pipeline(both, np.repeat(corner[np.newaxis], 40, axis=0), SEEDS)
     assert len({image.tobytes() for image in images}) == 4  # equal draws would flip both ways or neither
 
 
 def test_a_flip_is_the_mirror_image() -> None:
     pixels = block(GRAY, 1)
-    flipped = apply_augmentation(load_augmentation(spec(step("HorizontalFlip"))), pixels, SEEDS[:1])
+    flipped = apply_pipeline(loaded(spec(step("HorizontalFlip"))), pixels, SEEDS[:1])
     np.testing.assert_array_equal(flipped, pixels[:, :, ::-1])
 
 
@@ -80,14 +85,14 @@ def test_a_pipeline_recorded_by_albumentations_survives_json() -> None:
     )
     recorded = albumentations.to_dict(pipeline)
     replayed = json.loads(json.dumps(recorded))
-    first = apply_augmentation(load_augmentation(recorded), block(RGB), SEEDS)
-    np.testing.assert_array_equal(apply_augmentation(load_augmentation(replayed), block(RGB), SEEDS), first)
+    first = apply_pipeline(loaded(recorded), block(RGB), SEEDS)
+    np.testing.assert_array_equal(apply_pipeline(loaded(replayed), block(RGB), SEEDS), first)
 
 
 def test_a_single_transform_is_a_pipeline_too() -> None:
     pixels = block(RGB, 2)
     for transform in (step("VerticalFlip"), step("OneOf", transforms=[step("VerticalFlip")])):
-        flipped = apply_augmentation(load_augmentation({"transform": transform}), pixels, SEEDS[:2])
+        flipped = apply_pipeline(loaded({"transform": transform}), pixels, SEEDS[:2])
         np.testing.assert_array_equal(flipped, pixels[:, ::-1])
 
 
@@ -111,7 +116,7 @@ def test_a_single_transform_is_a_pipeline_too() -> None:
 )
 def test_a_pipeline_that_cannot_be_built_is_a_config_error(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        load_augmentation(wrong)
+        loaded(wrong)
 
 
 @pytest.mark.parametrize(
@@ -127,4 +132,4 @@ def test_a_pipeline_that_does_not_fit_the_images_is_a_config_error_at_once(
     wrong: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        load_augmentation(spec(wrong), GRAY)
+        loaded(spec(wrong), GRAY)

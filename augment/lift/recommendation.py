@@ -1,0 +1,212 @@
+"""What to do, class by class: a recipe and how far to fill, or 'don't augment' and why.
+
+Owns the decision. The arm is chosen on validation images, and so is the control that it must beat; the test
+images decide only whether the gain is real, by one comparison made once. Pure. Knows neither images nor
+networks.
+
+S = seeds, N = images, K = classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from augment.errors import InputError
+from augment.lift.arms import Arm
+from augment.lift.comparison import Predictions, best_of
+from augment.lift.mixture import filled_counts
+from augment.lift.scores import rarest_classes
+from augment.quality.intervals import Interval, compare
+from augment.quality.label_metrics import Metric, mean_recall
+from augment.types import Record
+
+__all__ = ["ClassAdvice", "HeldOut", "Recommendation", "recommend"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What every arm predicts of one set of held-out real images, and their classes [N]."""
+
+    predictions: Predictions
+    labels_N: npt.NDArray[np.int64]
+
+
+class ClassAdvice(Record):
+    """One class: `samples` beside its real rows, made by `recipe`, or none."""
+
+    name: str
+    recipe: Literal["gan", "none"]
+    samples: int
+    fill: float  # share of the gap to the largest class; 0 where none
+    recall_change: Interval | None  # on test images, against the control; None where nothing is added
+    reason: str
+
+
+class Recommendation(Record):
+    """`train` names the arm to train by: the chosen one, or the control where the gain is not proved."""
+
+    augment: bool
+    train: str
+    chosen: str | None  # the generated arm that is best on validation; None where there is none
+    control: str  # the control that is best on validation
+    on_validation: Interval | None  # chosen less control, balanced accuracy
+    on_test: Interval | None
+    tail_on_test: Interval | None  # the same, in mean recall of the three rarest classes
+    reason: str
+    classes: tuple[ClassAdvice, ...]
+
+
+def recommend(
+    arms: Sequence[Arm],
+    validation: HeldOut,
+    test: HeldOut,
+    class_names: Sequence[str],
+    counts_K: npt.NDArray[np.int64],
+    *,
+    level: float = 0.95,
+) -> Recommendation:
+    """The recommendation; `counts_K` are the real training images a class.
+
+    The generated arm of highest balanced accuracy on validation is compared with such a control. It is
+    recommended where it is better on validation, and its interval on test lies above zero. Raises InputError
+    where there is no control, or predictions of an arm are missing.
+    """
+    controls = {
+        arm.name: validation.predictions[arm.name] for arm in _known(arms, validation, test) if arm.is_control
+    }
+    generated = {arm.name: validation.predictions[arm.name] for arm in arms if not arm.is_control}
+    if not controls:
+        raise InputError("no control among the arms: nothing can be said of what samples add; add `real`")
+    control = best_of(controls, validation.labels_N)
+    if not generated:
+        reason = "no arm with generated samples was tried"
+        return _without(control, None, None, reason, class_names)
+    chosen = next(arm for arm in arms if arm.name == best_of(generated, validation.labels_N))
+    differences = _Differences(chosen.name, control, validation, test, level)
+    tail = mean_recall(rarest_classes(counts_K))
+    on_test = differences.on_test()
+    reason = _reason(chosen.name, control, differences)
+    if differences.on_validation().estimate <= 0 or on_test.low <= 0:
+        return _without(control, chosen.name, differences, reason, class_names, tail=tail)
+    return Recommendation(
+        augment=True,
+        train=chosen.name,
+        chosen=chosen.name,
+        control=control,
+        on_validation=differences.on_validation(),
+        on_test=on_test,
+        tail_on_test=differences.on_test(tail),
+        reason=reason,
+        classes=_advice(chosen, differences, class_names, counts_K),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Differences:
+    """The chosen arm less the control."""
+
+    chosen: str
+    control: str
+    validation: HeldOut
+    test: HeldOut
+    level: float
+
+    def on_validation(self, metric: str | Metric = "balanced_accuracy") -> Interval:
+        return self._on(self.validation, metric)
+
+    def on_test(self, metric: str | Metric = "balanced_accuracy") -> Interval:
+        return self._on(self.test, metric)
+
+    def _on(self, held_out: HeldOut, metric: str | Metric) -> Interval:
+        arm, control = held_out.predictions[self.chosen], held_out.predictions[self.control]
+        return compare(arm, control, held_out.labels_N, metric, level=self.level)
+
+
+def _known(arms: Sequence[Arm], *held_out: HeldOut) -> Sequence[Arm]:
+    for arm in arms:
+        if any(arm.name not in part.predictions for part in held_out):
+            raise InputError(f"arm {arm.name} has no predictions of validation or test images")
+    return arms
+
+
+def _reason(chosen: str, control: str, differences: _Differences) -> str:
+    """Why, in a sentence a user can pass on."""
+    seen, tested = differences.on_validation(), differences.on_test()
+    figures = f"{_points(tested.estimate)} points of balanced accuracy, {differences.level:.0%} interval "
+    figures += f"{_points(tested.low)} to {_points(tested.high)}"
+    if seen.estimate <= 0:
+        return (
+            f"no arm with generated samples beats {control} on validation images; "
+            f"the best of them, {chosen}, has {_points(seen.estimate)} points there"
+        )
+    if tested.low > 0:
+        return f"{chosen} beats the best control, {control}, on test images: {figures}"
+    if tested.high < 0:
+        return f"{chosen} looked better on validation images and is worse than {control} on test images: {figures}"
+    return f"{chosen} is not shown to beat the best control, {control}, on test images: {figures}"
+
+
+def _without(
+    control: str,
+    chosen: str | None,
+    differences: _Differences | None,
+    reason: str,
+    class_names: Sequence[str],
+    *,
+    tail: Metric | None = None,
+) -> Recommendation:
+    """Don't augment: train as the control does."""
+    return Recommendation(
+        augment=False,
+        train=control,
+        chosen=chosen,
+        control=control,
+        on_validation=differences.on_validation() if differences else None,
+        on_test=differences.on_test() if differences else None,
+        tail_on_test=differences.on_test(tail) if differences and tail else None,
+        reason=reason,
+        classes=tuple(
+            ClassAdvice(name=name, recipe="none", samples=0, fill=0.0, recall_change=None, reason=reason)
+            for name in class_names
+        ),
+    )
+
+
+def _advice(
+    chosen: Arm, differences: _Differences, class_names: Sequence[str], counts_K: npt.NDArray[np.int64]
+) -> tuple[ClassAdvice, ...]:
+    """Class by class, of an arm that is recommended. A class that loses on validation is better left as it is."""
+    wanted_K = filled_counts(chosen, counts_K)
+    advice = []
+    for index, (name, wanted) in enumerate(zip(class_names, wanted_K.tolist(), strict=True)):
+        if not wanted:
+            reason = "the arm adds nothing to this class"
+            recipe: Literal["gan", "none"] = "none"
+        elif (seen := differences.on_validation(mean_recall([index]))).high < 0:
+            reason = (
+                f"its recall falls by {_points(-seen.estimate)} points on validation images; "
+                "without it the arm has not been measured: try it with only_classes"
+            )
+            recipe = "none"
+        else:
+            reason = f"part of {chosen.name}"
+            recipe = "gan"
+        given = recipe != "none"
+        advice.append(
+            ClassAdvice(
+                name=name,
+                recipe=recipe,
+                samples=wanted if given else 0,
+                fill=chosen.fill if given else 0.0,
+                recall_change=differences.on_test(mean_recall([index])) if wanted else None,
+                reason=reason,
+            )
+        )
+    return tuple(advice)
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.2f}"
