@@ -266,6 +266,7 @@ class RunPlan(Record):
     image_format: Literal["png", "webp"]
     augmentation: dict[str, Any] | None = None  # an albumentations pipeline in its own dict form
     source_fingerprint: str | None = None  # of the source's listing; it names no place and no time
+    attempt: int = Field(default=0, ge=0)  # how many runs of the same job were aborted before it
     schema_version: int = 1
     versions: dict[str, str]  # of the libraries that decide pixels or bytes
 

@@ -20,7 +20,7 @@ from augment.data.images import encode_images
 from augment.gan.config import GenerateConfig
 from augment.gan.generator import frozen_generator
 from augment.objects import ObjectStore, open_store
-from augment.store.commit import begin_run, missing_shards, put_shard, seal_run
+from augment.store.commit import ExistingPolicy, begin_run, missing_shards, put_shard, seal_run
 from augment.store.shards import build_shard
 from augment.types import Manifest, RunPlan, ShardReceipt
 from pipelines.cluster import Cluster, Device, ray_errors
@@ -38,13 +38,14 @@ def generate_run(
     run: RunPlan,
     model_key: str,
     config: GenerateConfig,
+    policy: ExistingPolicy,
     start_cluster: Callable[[], Cluster],
     progress: Progress,
 ) -> Manifest:
     """Make the shards of `run` that the store does not hold yet, and seal the run's manifest.
 
     The cluster is started only if there is something to make. Raises PartialError where shards are missing
-    at the end: the same call resumes.
+    at the end: the same call resumes; and what `publish` would raise under this policy by then.
     """
     begun = begin_run(store, run)
     if begun.manifest is not None:
@@ -56,7 +57,7 @@ def generate_run(
         log.info("generate: %d of %d shards are there already", there, run.plan.num_shards)
     if missing:
         _make_shards(store, run, model_key, missing, config, start_cluster(), progress)
-    return seal_run(store, run)
+    return seal_run(store, run, policy)
 
 
 def _make_shards(

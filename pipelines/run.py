@@ -10,14 +10,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from augment.config import Config
-from augment.data.augmentation import load_augmentation
-from augment.data.census import Census, take_census
+from augment.data.census import Census, refuse_bad, take_census
 from augment.data.sources import open_source
 from augment.errors import ConfigError, InputError
 from augment.gan.hardware import Hardware
 from augment.gan.spec import TrainingSpec
 from augment.objects import open_store
+from augment.pixel_pipelines import load_pipeline
 from augment.store.commit import check_existing, make_run_plan, publish
+from augment.store.identity import run_for
 from augment.store.models import ModelFolder, ModelRecord, SourceRecord
 from augment.store.reading import open_dataset
 from augment.store.records import latest_snapshot
@@ -25,7 +26,7 @@ from augment.types import AugmentPlan, ClassCounts, RunPlan, canonical_json, sha
 from pipelines.cluster import Cluster, ray_cluster
 from pipelines.describing import describe_newest
 from pipelines.generate import generate_run
-from pipelines.ingest import DecodedImages, ingest, refuse_bad, sample_images
+from pipelines.ingest import DecodedImages, ingest, sample_images
 from pipelines.look import (
     SAMPLES_A_SIDE,
     load_real_samples,
@@ -62,7 +63,7 @@ def run(config: Config, progress: Progress) -> RunResult:
     with _Job.opened(config, progress) as job:
         plan = job.plan(job.counts())
         job.refuse_early(plan)
-        if not plan.rows:
+        if not plan.rows and not job.plan(job.decoded_counts()).rows:
             return job.nothing_to_do()
         return job.generated(job.trained())
 
@@ -86,7 +87,7 @@ def generate(config: Config, progress: Progress) -> RunResult:
                 f"no finished model `{config.name}` under {job.folder.store.uri_of(job.folder.root)}; "
                 "run `augment train` with this config first"
             )
-        if not plan.rows:
+        if not plan.rows and job.is_decoded:
             return job.nothing_to_do()
         job.settle_finished()
         return job.generated(model)
@@ -101,6 +102,7 @@ class _Job:
     _stack: ExitStack
     _cluster: Cluster | None = None
     _census: Census | None = None
+    _decoded: tuple[DecodedImages, SourceRecord] | None = None
 
     def __post_init__(self) -> None:
         self.store = open_store(self.config.output.uri)
@@ -139,6 +141,22 @@ class _Job:
         refuse_bad(known.bad, self.config.source)
         return known.counts
 
+    @property
+    def is_decoded(self) -> bool:
+        """Whether `counts` are of images that could be decoded, not of labels alone."""
+        return self._known_source() is not None
+
+    def decoded_counts(self) -> ClassCounts:
+        """Usable images a class as decoding finds them, even where all the labels say that nothing is lacking."""
+        if self.is_decoded:
+            return self.counts()
+        self._check_writable()
+        self.cluster()
+        _, record = self.decoded()
+        if self.folder.finished() is None:  # else `trained` compares the source with the model's first
+            self.folder.put_source(record)
+        return record.counts
+
     def plan(self, counts: ClassCounts) -> AugmentPlan:
         """The plan; raises where the balance asks for what the classes can't give."""
         plan = plan_for(self.config, counts, existing_for(self.config))
@@ -160,7 +178,9 @@ class _Job:
     def refuse_early(self, plan: AugmentPlan) -> None:
         """Stop before hours of work that could not be committed."""
         if isinstance(self.config.output.augmentation, dict):
-            load_augmentation(self.config.output.augmentation, self.config.image.shape)
+            load_pipeline(
+                self.config.output.augmentation, self.config.image.shape, field="output.augmentation"
+            )
         model = self.folder.finished()
         known = self._known_source()
         run_id = self._run_plan(model, known).run_id if model and known else None
@@ -183,7 +203,7 @@ class _Job:
         self._check_writable()
         self.settle()
         cluster = self.cluster()
-        images, record = self._decoded()
+        images, record = self.decoded()
         plan, spec = self.plan(record.counts), self.pin(record)  # before anything is replaced
         save_real_samples(self.folder, sample_images(images, shown_classes(plan), SAMPLES_A_SIDE))
         self.folder.put_source(record)
@@ -197,8 +217,13 @@ class _Job:
             cluster=cluster, progress=self.progress,
         )  # fmt: skip
 
-    def _decoded(self) -> tuple[DecodedImages, SourceRecord]:
-        """Every image of the source, and what decoding found; nothing is stored yet."""
+    def decoded(self) -> tuple[DecodedImages, SourceRecord]:
+        """Every image of the source, and what decoding found, once; nothing is stored yet."""
+        if self._decoded is None:
+            self._decoded = self._decode()
+        return self._decoded
+
+    def _decode(self) -> tuple[DecodedImages, SourceRecord]:
         images = ingest(self.source, self.config.source, self.config.image, self.progress)
         for image in images.bad[:20]:
             log.warning("skipped %s: %s", image.name, image.reason)
@@ -270,7 +295,7 @@ class _Job:
         """What the changed source holds, learned by decoding it; the model stays that of the source before."""
         self._check_writable()
         self.cluster()
-        _, record = self._decoded()
+        _, record = self.decoded()
         self.folder.put_source(record)
         return record
 
@@ -309,8 +334,9 @@ class _Job:
             return self.nothing_to_do()  # as decoded; by its labels alone the source seemed to lack some
         check_existing(self.store, plan.run_id, self.config.output.on_existing, generator_sha256=model.sha256)
         manifest = generate_run(
-            self.store, plan, model.key, self.config.generate, self.cluster, self.progress
-        )
+            self.store, plan, model.key, self.config.generate, self.config.output.on_existing,
+            self.cluster, self.progress,
+        )  # fmt: skip
         snapshot = publish(self.store, manifest, self.config.output.on_existing)
         with self.progress.stage("look"):
             dataset = open_dataset(self.config.output.uri, snapshot.version)
@@ -324,7 +350,7 @@ class _Job:
     def _run_plan(self, model: ModelRecord, source: SourceRecord) -> RunPlan:
         augmentation = self.config.output.augmentation
         assert not isinstance(augmentation, str)  # noqa: S101  # load_config read the file
-        return make_run_plan(
+        job = make_run_plan(
             self.plan(source.counts),
             generator_sha256=model.sha256,
             image_format=self.config.output.image_format,
@@ -332,6 +358,7 @@ class _Job:
             versions=_versions(augmented=augmentation is not None),
             source_fingerprint=self.census().fingerprint,
         )
+        return run_for(self.store, job, self.config.output.on_existing)
 
     def _fingerprint(self) -> str:
         """Of the source's listing and of everything that decides what decoding gives."""
@@ -354,7 +381,7 @@ class _Job:
     def _result(
         self, run_id: str | None, version: int | None, rows: dict[str, int], contact_sheet: str | None
     ) -> RunResult:
-        known = self._known_source()
+        known = self._known_source() or (self._decoded[1] if self._decoded else None)
         return RunResult(
             run_id=run_id,
             uri=self.store.uri,

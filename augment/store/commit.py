@@ -7,8 +7,10 @@
 
 Owns the order of writes. Rests on one primitive, `ObjectStore.put_if_absent`: whoever finds an object there
 reads and adopts it, so a lost acknowledgement, a second driver and a resumed run are one case. Nothing is
-overwritten or deleted. A straight run is check_existing, begin_run, put_shard for each of missing_shards,
-seal_run, publish; the same calls after any crash finish it. Knows no pixels.
+overwritten or deleted. A straight run is run_for (identity.py: which run the job is), check_existing, begin_run,
+put_shard for each of missing_shards, seal_run, publish; the same calls after any crash finish it. A run that
+was planned for a dataset that has changed meanwhile, or that a collector aborted, is never published: its driver
+hears RetryLaterError, and the same calls make another run. Knows no pixels.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any, Literal
 
 from augment.errors import ConfigError, IntegrityError, PartialError, RetryLaterError
 from augment.objects import ObjectStore
-from augment.store.existing import existing_rows
+from augment.store.existing import existing_rows, shared_samples
 from augment.store.records import (
     Stored,
     latest_snapshot,
@@ -53,6 +55,7 @@ __all__ = [
     "missing_shards",
     "publish",
     "put_shard",
+    "run_id_of",
     "seal_run",
     "shard_receipt",
 ]
@@ -80,7 +83,7 @@ def make_run_plan(
     versions: Mapping[str, str],
     source_fingerprint: str | None = None,
 ) -> RunPlan:
-    """The plan of one run; its id is a hash of everything given but `versions`.
+    """The plan of one run, as its first attempt; its id is a hash of everything given but `versions`.
 
     A run is its plan, its generator and the source that the plan counts: where the source has changed, even to
     the same counts, the run is another, and a killed one is not in its way. The same job after a library
@@ -88,17 +91,8 @@ def make_run_plan(
     """
     if not -(2**63) <= plan.seed < 2**63:
         raise ConfigError(f"seed {plan.seed} does not fit 64 bits; choose one in 0 … 2^63 - 1")
-    # albumentations puts its own version into a pipeline's dict form; that, too, is a version
-    transforms = {key: value for key, value in (augmentation or {}).items() if key != "__version__"}
-    identity = {
-        "plan": plan.model_dump(mode="json"),
-        "generator_sha256": generator_sha256,
-        "image_format": image_format,
-        "augmentation": transforms,
-        "source_fingerprint": source_fingerprint,
-    }
-    return RunPlan(
-        run_id=sha256_hex(canonical_json(identity))[:16],
+    run = RunPlan(
+        run_id="",
         plan=plan,
         generator_sha256=generator_sha256,
         image_format=image_format,
@@ -106,6 +100,22 @@ def make_run_plan(
         source_fingerprint=source_fingerprint,
         versions=dict(versions),
     )
+    return run.model_copy(update={"run_id": run_id_of(run)})
+
+
+def run_id_of(run: RunPlan) -> str:
+    """16 hex digits: a hash of all that decides the run's rows, of its attempt, and of no library's version."""
+    # albumentations puts its own version into a pipeline's dict form; that, too, is a version
+    transforms = {key: value for key, value in (run.augmentation or {}).items() if key != "__version__"}
+    identity = {
+        "plan": run.plan.model_dump(mode="json"),
+        "generator_sha256": run.generator_sha256,
+        "image_format": run.image_format,
+        "augmentation": transforms,
+        "source_fingerprint": run.source_fingerprint,
+    }
+    attempt = {"attempt": run.attempt} if run.attempt else {}
+    return sha256_hex(canonical_json(identity | attempt))[:16]
 
 
 def check_existing(
@@ -132,8 +142,8 @@ def check_existing(
 def begin_run(store: ObjectStore, run: RunPlan) -> RunProgress:
     """Write the run's plan, or join the run if the same plan is there.
 
-    Raises ConfigError, naming the fields, if another plan has this run's id, or if the run was aborted;
-    IntegrityError if what is stored is corrupt.
+    Raises ConfigError, naming the fields, if another plan has this run's id; RetryLaterError if the run was
+    aborted; IntegrityError if what is stored is corrupt.
     """
     stored = stored_manifest(store, run.run_id)
     if stored is not None:  # finished: which libraries are installed now no longer matters
@@ -192,11 +202,12 @@ def shard_receipt(run_id: str, index: int, rows: int, data: bytes) -> ShardRecei
     return ShardReceipt(index=index, key=key, rows=rows, size_bytes=len(data), sha256=sha256)
 
 
-def seal_run(store: ObjectStore, run: RunPlan) -> Manifest:
+def seal_run(store: ObjectStore, run: RunPlan, policy: ExistingPolicy | None = None) -> Manifest:
     """Commit the run: write its manifest, or adopt the one that is there.
 
-    Raises PartialError, with the missing shards, unless all of them lie in the store; ConfigError if the
-    run was aborted meanwhile.
+    With `policy`, what `publish` would refuse by now is refused before: an unsealed run can still be collected.
+    Raises PartialError, with the missing shards, unless all of them lie in the store; RetryLaterError if the
+    run was aborted meanwhile; with a policy, as `publish`.
     """
     found = list_shards(store, run)
     missing = [index for index in range(run.plan.num_shards) if index not in found]
@@ -207,6 +218,8 @@ def seal_run(store: ObjectStore, run: RunPlan) -> Manifest:
             f"run {run.run_id} at {store.uri}: {len(missing)} of {run.plan.num_shards} shards are missing "
             f"({_some(missing)}); run the same command again to make them"
         )
+    if policy is not None:
+        _check_publishable(store, latest_snapshot(store), run, policy)
     manifest = Manifest(
         run_id=run.run_id,
         status="committed",
@@ -223,7 +236,8 @@ def publish(store: ObjectStore, manifest: Manifest, policy: ExistingPolicy) -> S
 
     `append` keeps the runs of the version before, `replace` drops them (older versions stay readable) and
     `refuse` raises ConfigError if there are any. `top-up` keeps them as well, and raises RetryLaterError if they
-    are no longer what the run was planned for. Of drivers that race, each finds the others' versions.
+    are no longer what the run was planned for; both it and `append` do where they hold a sample that the run
+    would repeat. Of drivers that race, each finds the others' versions.
 
     Raises ConfigError if the run, classes of it or its generator were revoked, by whichever version.
     """
@@ -233,36 +247,47 @@ def publish(store: ObjectStore, manifest: Manifest, policy: ExistingPolicy) -> S
         manifest_sha256=stored.sha256,
         rows=sum(shard.rows for shard in _committed(store, stored.record).shards),
     )
+    plan = read_plan(store, run.run_id).record
     while True:
         latest = latest_snapshot(store)
-        if latest is not None and latest.record.revoked:
-            generator = read_plan(store, run.run_id).record.generator_sha256
-            _check_not_revoked(store, latest.record, run.run_id, generator)
-        if latest is not None and any(listed.run_id == run.run_id for listed in latest.record.runs):
+        _check_publishable(store, latest, plan, policy)
+        if latest is not None and _lists(latest.record, run.run_id):
             return latest.record
-        snapshot = _next_snapshot(store, latest, run, policy)
+        snapshot = _next_snapshot(latest, run, policy)
         if store.put_if_absent(snapshot_key(snapshot.version), snapshot.to_json()):
             return snapshot
 
 
-def _next_snapshot(
-    store: ObjectStore, latest: Stored[Snapshot] | None, run: SnapshotRun, policy: ExistingPolicy
-) -> Snapshot:
-    plan = read_plan(store, run.run_id).record.plan if policy in _KEEPING else None
-    if plan is not None and policy == "top-up":
-        _check_still_missing(store, plan)
+def _next_snapshot(latest: Stored[Snapshot] | None, run: SnapshotRun, policy: ExistingPolicy) -> Snapshot:
     if latest is None:
         return Snapshot(version=1, parent_sha256=None, runs=(run,))
-    _check_policy(store, latest.record, run.run_id, policy)
-    if plan is not None:
-        _check_agreement(store, latest.record, plan)
-    kept = latest.record.runs if plan is not None else ()
+    kept = latest.record.runs if policy in _KEEPING else ()
     return Snapshot(
         version=latest.record.version + 1,
         parent_sha256=latest.sha256,
         runs=(*kept, run),
         revoked=latest.record.revoked,
     )
+
+
+def _check_publishable(
+    store: ObjectStore, latest: Stored[Snapshot] | None, run: RunPlan, policy: ExistingPolicy
+) -> None:
+    """Whether the version after `latest` may be the one that adds the run, if `latest` does not list it yet."""
+    if latest is not None:
+        _check_not_revoked(store, latest.record, run.run_id, run.generator_sha256)
+        if _lists(latest.record, run.run_id):
+            return
+        _check_policy(store, latest.record, run.run_id, policy)
+    if policy == "top-up":
+        _check_still_missing(store, run.plan)
+    if latest is not None and policy in _KEEPING:
+        _check_agreement(store, latest.record, run.plan)
+        _check_disjoint(store, latest.record, run)
+
+
+def _lists(snapshot: Snapshot, run_id: str) -> bool:
+    return any(listed.run_id == run_id for listed in snapshot.runs)
 
 
 def _check_policy(store: ObjectStore, latest: Snapshot, run_id: str | None, policy: ExistingPolicy) -> None:
@@ -281,9 +306,12 @@ def _check_not_revoked(
     """What was revoked once does not come back, not even after a `replace` that dropped it."""
     for revocation in latest.revoked:
         if revocation.concerns(run_id or "", generator_sha256 or ""):
+            other = (
+                "" if revocation.run_id is None else "output.on_existing=top-up for other samples of it, or "
+            )
             raise ConfigError(
                 f"{store.uri}: {_what(revocation)} was revoked by version {revocation.version} "
-                f"({revocation.why}); use another seed or another model (a new `name`)"
+                f"({revocation.why}), and does not come back; set {other}a new `name` for another model"
             )
 
 
@@ -328,11 +356,23 @@ def _check_agreement(store: ObjectStore, latest: Snapshot, plan: AugmentPlan) ->
             )
 
 
+def _check_disjoint(store: ObjectStore, latest: Snapshot, run: RunPlan) -> None:
+    """No sample twice: `run_for` gave the run indices of its own, but another driver may have published since."""
+    for listed in latest.runs:
+        shared = shared_samples(run, read_plan(store, listed.run_id).record, listed.without)
+        if shared:
+            raise RetryLaterError(
+                f"{store.uri} holds run {listed.run_id}, published since this run began: of label "
+                f"{_some(list(shared))} both have samples of the same generator, seed and index, which are the same "
+                "pictures; run the same command again to make others"
+            )
+
+
 def _committed(store: ObjectStore, manifest: Manifest) -> Manifest:
     if manifest.status == "aborted":
-        raise ConfigError(
-            f"run {manifest.run_id} at {store.uri} was aborted and its shards may be gone; "
-            "change the seed to make a new run"
+        raise RetryLaterError(
+            f"run {manifest.run_id} at {store.uri} was aborted by `augment gc` and its shards may be gone; "
+            "run the same command again: it makes them anew, as another run"
         )
     return manifest
 
@@ -342,7 +382,8 @@ def _check_same_plan(store: ObjectStore, stored: RunPlan, ours: RunPlan) -> None
     if differing:
         raise ConfigError(
             f"run {ours.run_id} at {store.uri} was begun with another plan: {_some(differing, '; ')}. Run it "
-            "with what it was begun with, or change the seed or output.uri to make a new run"
+            "with what it was begun with; or set another `name` or output.uri to make a new run; or abort this one "
+            "(`augment gc` with --grace 0s --delete while nobody is at work) and run the same command again"
         )
 
 

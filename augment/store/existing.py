@@ -1,19 +1,19 @@
-"""What a dataset holds already, class by class: where a top-up goes on.
+"""What a dataset holds already, class by class: where a top-up, and a run that is appended, go on.
 
 Owns counting rows from plans and versions alone: no manifest and no shard is opened. Only published versions
-count, so that a killed top-up computes the same plan again. Knows no targets.
+count, so that a killed run computes the same plan again. Knows no targets.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from augment.objects import ObjectStore
 from augment.store.records import latest_snapshot, read_plan, read_snapshot
-from augment.types import AugmentPlan, ExistingRows, Snapshot
+from augment.types import AugmentPlan, ExistingRows, RunPlan, Snapshot
 
-__all__ = ["existing_rows", "snapshots_back_from"]
+__all__ = ["existing_rows", "next_indices", "published_runs", "shared_samples", "snapshots_back_from"]
 
 
 def existing_rows(store: ObjectStore) -> tuple[ExistingRows, ...]:
@@ -26,22 +26,48 @@ def existing_rows(store: ObjectStore) -> tuple[ExistingRows, ...]:
     latest = latest_snapshot(store)
     if latest is None:
         return ()
-    plans: dict[str, AugmentPlan] = {}  # newest run first
-    for snapshot in snapshots_back_from(store, latest.record):
-        for listed in reversed(snapshot.runs):
-            if listed.run_id not in plans:
-                plans[listed.run_id] = read_plan(store, listed.run_id).record.plan
+    plans = {run.run_id: run.plan for run in published_runs(store, latest.record)}
     rows = _rows_by_label(latest.record, plans)
+    next_index = next_indices(plans.values())
     names: dict[int, str] = {}
-    next_index: Counter[int] = Counter()
     for plan in plans.values():
         for target in plan.classes:
             names.setdefault(target.label, target.name)
-            end = target.first + target.synthetic
-            next_index[target.label] = max(next_index[target.label], end)
     return tuple(
         ExistingRows(label=label, name=names[label], rows=rows[label], next_index=next_index[label])
         for label in sorted(names)
+    )
+
+
+def published_runs(store: ObjectStore, newest: Snapshot) -> tuple[RunPlan, ...]:
+    """Every run that this version or one before it lists, the last to come first; each once."""
+    runs: dict[str, RunPlan] = {}
+    for snapshot in snapshots_back_from(store, newest):
+        for listed in reversed(snapshot.runs):
+            if listed.run_id not in runs:
+                runs[listed.run_id] = read_plan(store, listed.run_id).record
+    return tuple(runs.values())
+
+
+def next_indices(plans: Iterable[AugmentPlan]) -> Counter[int]:
+    """One past the highest sample index of these plans, by label; 0 for a label that none of them has."""
+    ends: Counter[int] = Counter()
+    for plan in plans:
+        for target in plan.classes:
+            ends[target.label] = max(ends[target.label], target.first + target.synthetic)
+    return ends
+
+
+def shared_samples(one: RunPlan, other: RunPlan, without: Collection[int] = ()) -> tuple[int, ...]:
+    """Labels, but for those in `without`, of which both runs hold a sample of the same noise and generator."""
+    if (one.generator_sha256, one.plan.seed) != (other.generator_sha256, other.plan.seed):
+        return ()
+    theirs = {target.label: target for target in other.plan.classes if target.label not in without}
+    return tuple(
+        ours.label
+        for ours in one.plan.classes
+        if (there := theirs.get(ours.label)) is not None
+        and max(ours.first, there.first) < min(ours.first + ours.synthetic, there.first + there.synthetic)
     )
 
 

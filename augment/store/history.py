@@ -15,8 +15,8 @@ from augment.errors import ConfigError
 from augment.objects import ObjectStore
 from augment.store.existing import snapshots_back_from
 from augment.store.reading import CommittedRun, read_run, read_version
-from augment.store.records import version_times
-from augment.types import ClassInfo, Record, Revocation, Snapshot
+from augment.store.records import read_plan, run_ids, version_times
+from augment.types import ClassInfo, Manifest, Record, Revocation, Snapshot
 
 __all__ = [
     "ClassChange",
@@ -178,7 +178,7 @@ def _entry(
         rows=snapshot.rows,
         files=sum(run.files for run in runs.values()),
         runs=tuple(runs.values()),
-        changes=tuple(_changes(snapshot, runs, before)),
+        changes=(*_changes(snapshot, runs, before), *_revoked_elsewhere(store, snapshot, before)),
     )
 
 
@@ -202,6 +202,22 @@ def _changes(
     for run_id, has in runs.items():
         if run_id not in before:
             yield RunChange(what="added", run=has, rows=has.rows)
+
+
+def _revoked_elsewhere(
+    store: ObjectStore, snapshot: Snapshot, before: Mapping[str, RunSummary]
+) -> Iterator[RunChange]:
+    """What this version revoked of runs that the one before it did not list: no rows, so as not to come back."""
+    revoked = [made for made in snapshot.revoked if made.version == snapshot.version]
+    for run_id in run_ids(store) if revoked else ():
+        if run_id in before:
+            continue
+        plan = read_plan(store, run_id).record
+        concerning = [made for made in revoked if made.concerns(run_id, plan.generator_sha256)]
+        if concerning:
+            run = _summary(CommittedRun(plan, Manifest(run_id=run_id, status="committed", plan_sha256="")))
+            classes = _revoked_classes(concerning, run)
+            yield RunChange(what="revoked", run=run, rows=0, why=concerning[0].why, classes=classes)
 
 
 def _revoked_classes(revoked: Sequence[Revocation], run: RunSummary) -> tuple[str, ...]:

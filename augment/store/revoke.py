@@ -13,7 +13,7 @@ revoked does not come back is commit.publish's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from augment.errors import ConfigError, InputError, IntegrityError
 from augment.objects import ObjectStore
 from augment.store.commit import put_shard, shard_receipt
+from augment.store.existing import published_runs
 from augment.store.reading import CommittedRun, read_run, read_shard
 from augment.store.records import (
     Stored,
@@ -30,6 +31,7 @@ from augment.store.records import (
     manifest_key,
     read_manifest,
     read_plan,
+    run_ids,
     snapshot_key,
     stored_manifest,
 )
@@ -55,7 +57,8 @@ _SHOWN = 20  # names in a message
 class Revoked:
     """What a revocation came to: the revocations that hold, and the newest version, which is without the rows.
 
-    `rows` is how many left with this call; 0, and `made` is False, where all was revoked before.
+    `rows` is how many left with this call: 0 where only older versions, or none, held them, and where all was
+    revoked before; then `made` is False.
     """
 
     snapshot: Snapshot
@@ -75,14 +78,14 @@ class _Choice:
 def revoke_model(store: ObjectStore, sha256: str, why: str) -> Revoked:
     """A version without the runs of the generator `sha256`, whole or its first 8 or more digits.
 
-    Raises ConfigError, naming the generators that are there, for another; InputError if nothing is committed.
+    Any generator of a run that was ever begun here can be revoked, so that none of its runs comes (back). Raises
+    ConfigError, naming the generators that are there, for another; InputError if nothing is committed.
     """
 
     def choose(snapshot: Snapshot) -> _Choice:
-        plans = _plans(store, (listed.run_id for listed in snapshot.runs))
-        there = {plan.generator_sha256 for plan in plans.values()}
+        there = {read_plan(store, run_id).record.generator_sha256 for run_id in run_ids(store)}
         old = {made.generator_sha256: made for made in snapshot.revoked if made.generator_sha256 is not None}
-        found = _matching(sha256, there | old.keys(), f"model of version {snapshot.version} of {store.uri}")
+        found = _matching(sha256, there | old.keys(), f"model of a run at {store.uri}")
         if found in old:
             return _Choice(new=(), old=(old[found],))
         return _Choice(
@@ -93,12 +96,16 @@ def revoke_model(store: ObjectStore, sha256: str, why: str) -> Revoked:
 
 
 def revoke_run(store: ObjectStore, run_id: str, why: str) -> Revoked:
-    """A version without the run `run_id`, whole or its first 8 or more digits. Raises as `revoke_model`."""
+    """A version without the run `run_id`, whole or its first 8 or more digits. Raises as `revoke_model`.
+
+    Any run that was ever begun can be revoked: one that a `replace` dropped does not come back, and one that
+    was sealed and never published becomes garbage.
+    """
 
     def choose(snapshot: Snapshot) -> _Choice:
-        there = {listed.run_id for listed in snapshot.runs}
+        there = set(run_ids(store))
         old = {made.run_id: made for made in snapshot.revoked if made.run_id is not None and not made.labels}
-        found = _matching(run_id, there | old.keys(), f"run of version {snapshot.version} of {store.uri}")
+        found = _matching(run_id, there | old.keys(), f"run at {store.uri}")
         if found in old:
             return _Choice(new=(), old=(old[found],))
         return _Choice(new=(Revocation(version=snapshot.version + 1, run_id=found, why=why),), old=())
@@ -107,37 +114,34 @@ def revoke_run(store: ObjectStore, run_id: str, why: str) -> Revoked:
 
 
 def revoke_classes(store: ObjectStore, names: Sequence[str], why: str) -> Revoked:
-    """A version without the rows of these classes, in all runs that the newest version holds.
+    """A version without the rows of these classes, in all runs that any version ever listed.
 
-    A later run may bring them again. Raises ConfigError, naming the classes that have rows, for another;
-    InputError if nothing is committed.
+    A later run may bring such a class again, but none of these runs does. Raises ConfigError, naming the classes
+    that have rows, for another; InputError if nothing is committed.
     """
 
     def choose(snapshot: Snapshot) -> _Choice:
-        runs = [*(listed.run_id for listed in snapshot.runs), *_runs_of(snapshot.revoked)]
-        plans = _plans(store, runs)
+        published = {run.run_id: run for run in published_runs(store, snapshot)}
         new = tuple(
-            Revocation(version=snapshot.version + 1, run_id=listed.run_id, labels=labels, why=why)
-            for listed in snapshot.runs
-            if (labels := _labels_with_rows(plans[listed.run_id], names, listed.without))
+            Revocation(version=snapshot.version + 1, run_id=run_id, labels=labels, why=why)
+            for run_id, run in published.items()
+            if (labels := _labels_with_rows(run, names, _labels_revoked(run, snapshot.revoked)))
         )
         old = tuple(
             made
             for made in snapshot.revoked
-            if made.run_id is not None and set(made.labels) & set(_labels_of(plans[made.run_id], names))
+            if made.run_id in published and set(made.labels) & set(_labels_of(published[made.run_id], names))
         )
-        gone = {made.run_id: made.labels for made in (*new, *old) if made.run_id is not None}
-        found = {name for run_id in gone for name in _names_of(plans[run_id], gone[run_id])}
+        found = {
+            name
+            for made in (*new, *old)
+            if made.run_id is not None
+            for name in _names_of(published[made.run_id], made.labels)
+        }
         if missing := [name for name in names if name not in found]:
-            there = {
-                target.name
-                for listed in snapshot.runs
-                for target in plans[listed.run_id].plan.classes
-                if target.synthetic and target.label not in listed.without
-            }
             raise ConfigError(
-                f"version {snapshot.version} of {store.uri} has no rows of {_quoted(missing)}; the classes with "
-                f"rows are {_quoted(sorted(there)) or 'none'}"
+                f"{store.uri} has no rows of {_quoted(missing)} to revoke in any version; the classes with rows in "
+                f"the newest are {_quoted(_names_with_rows(snapshot, published)) or 'none'}"
             )
         return _Choice(new, old)
 
@@ -269,12 +273,24 @@ def _matching(text: str, there: Collection[str], what: str) -> str:
     raise ConfigError(f"{text!r} names no {what}; there are {listed}")
 
 
-def _plans(store: ObjectStore, run_ids: Iterable[str]) -> Mapping[str, RunPlan]:
-    return {run_id: read_plan(store, run_id).record for run_id in dict.fromkeys(run_ids)}
+def _labels_revoked(run: RunPlan, revocations: Sequence[Revocation]) -> set[int]:
+    """Labels of which the run can't be published any more: all, where it was revoked as a whole."""
+    labels: set[int] = set()
+    for made in revocations:
+        if made.concerns(run.run_id, run.generator_sha256):
+            labels.update(made.labels or (target.label for target in run.plan.classes))
+    return labels
 
 
-def _runs_of(revocations: Sequence[Revocation]) -> list[str]:
-    return [made.run_id for made in revocations if made.run_id is not None]
+def _names_with_rows(snapshot: Snapshot, plans: Mapping[str, RunPlan]) -> list[str]:
+    """Classes of which this version holds rows."""
+    named = {
+        target.name
+        for listed in snapshot.runs
+        for target in plans[listed.run_id].plan.classes
+        if target.synthetic and target.label not in listed.without
+    }
+    return sorted(named)
 
 
 def _labels_of(run: RunPlan, names: Collection[str]) -> tuple[int, ...]:

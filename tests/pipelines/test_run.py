@@ -138,6 +138,10 @@ def test_another_run_into_the_same_dataset_is_refused_unless_told(
     assert appended.version == 2
     assert open_dataset(appended.uri).rows == 66
     assert open_dataset(appended.uri, version=1).rows == 33
+    samples = open_dataset(appended.uri).to_pandas()
+    assert not samples.duplicated(["generator_id", "seed", "label", "sample_index"]).any()
+    again = run(load_config(finished.config_file, [*other, "output.on_existing=append"]), quiet)
+    assert (again.version, again.run_id) == (2, appended.run_id)
 
 
 def test_bad_images_are_left_out_counted_and_made_up_for(
@@ -164,7 +168,24 @@ def test_a_full_class_list_needs_no_training(config_file: Path, quiet: Progress)
     result = run(load_config(config_file, ["balance.strategy={bars: 24}"]), quiet)
 
     assert result.version is None
-    assert keys(open_store(result.uri)) == []
+    assert keys(open_store(result.uri)) == ["_models/small/source.json"]  # what decoding found; no training
+
+
+def test_a_class_that_is_full_by_its_labels_alone_is_made_up_for(
+    config_file: Path, quiet: Progress, source_folder: Path
+) -> None:
+    (source_folder / "dots/000.png").write_bytes(b"")
+    truncated = source_folder / "dots/001.png"
+    truncated.write_bytes(truncated.read_bytes()[:60])
+    for name in ("bars", "rings"):  # as many a class by label
+        for index in range(COUNTS["dots"], COUNTS["bars"]):
+            (source_folder / name / f"{index:03d}.png").unlink(missing_ok=True)
+    for index in range(COUNTS["rings"], COUNTS["dots"]):
+        shutil.copy(source_folder / "rings/000.png", source_folder / f"rings/{index:03d}.png")
+
+    result = run(load_config(config_file), quiet)
+
+    assert (result.version, result.rows, result.bad_images) == (1, {"bars": 0, "dots": 2, "rings": 0}, 2)
 
 
 def test_one_distribution_cannot_fill_up_several_classes(config_file: Path, quiet: Progress) -> None:

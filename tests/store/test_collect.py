@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from augment.errors import ConfigError, InputError, IntegrityError
+from augment.errors import ConfigError, InputError, IntegrityError, RetryLaterError
 from augment.objects import MemoryStore, ObjectStore, StoredObject, open_store
 from augment.store.collect import DEFAULT_GRACE_S, CollectionReport, collect
 from augment.store.commit import begin_run, put_shard, seal_run
@@ -103,7 +103,7 @@ def test_an_abandoned_run_is_aborted_before_it_is_deleted_and_says_so(aged: Aged
     collect(aged, delete=True)
     assert [manifest.status for manifest in run_manifests(aged, run.run_id)] == ["aborted"]
     assert keys(aged, "data/") == []
-    with pytest.raises(ConfigError, match=r"aborted.*change the seed"):
+    with pytest.raises(RetryLaterError, match=r"aborted by `augment gc`.*run the same command again"):
         commit(aged, run)
 
 
@@ -119,7 +119,7 @@ def test_a_run_without_any_shard_is_sealed_all_the_same(aged: Aged) -> None:
     run = tiny_run()
     begin_run(aged, run)
     assert collect(aged, delete=True).garbage == ()
-    with pytest.raises(ConfigError, match="aborted"):
+    with pytest.raises(RetryLaterError, match="aborted"):
         begin_run(aged, run)
 
 
@@ -193,6 +193,16 @@ def test_of_a_revoked_class_only_shards_with_its_rows_go_and_a_second_class_can_
     collect(aged, grace_s=0, delete=True)
     assert keys(aged, "data/") == []
     assert open_dataset(aged.uri).rows == 0
+
+
+def test_a_version_that_revoked_and_is_lost_is_named(aged: Aged) -> None:
+    first, second = tiny_run(seed=1), tiny_run(seed=2)
+    commit(aged, first)
+    revoke_run(aged, first.run_id, "why")
+    commit(aged, second, "append")
+    aged.delete(snapshot_key(2))
+    with pytest.raises(IntegrityError, match=f"{snapshot_key(2)} is missing, though version 3 names it"):
+        collect(aged)
 
 
 def test_damage_is_not_taken_for_a_collection(aged: Aged) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augment.errors import ConfigError, IntegrityError, PartialError
+from augment.errors import ConfigError, IntegrityError, PartialError, RetryLaterError
 from augment.objects import ObjectStore, open_store
 from augment.store.commit import (
     ExistingPolicy,
@@ -289,13 +289,13 @@ def test_an_aborted_run_is_refused(memory: ObjectStore) -> None:
     run = tiny_run()
     aborted = Manifest(run_id=run.run_id, status="aborted", plan_sha256=sha256_hex(run.to_json()))
     memory.put_if_absent(manifest_key(run.run_id), aborted.to_json())
-    with pytest.raises(ConfigError, match=f"{run.run_id}.*aborted.*seed"):
+    with pytest.raises(RetryLaterError, match=f"{run.run_id}.*aborted.*same command"):
         begin_run(memory, run)
     for index in range(SHARDS):
         make_shard(memory, run, index)
-    with pytest.raises(ConfigError, match="aborted"):
+    with pytest.raises(RetryLaterError, match="aborted"):
         seal_run(memory, run)
-    with pytest.raises(ConfigError, match="aborted"):
+    with pytest.raises(RetryLaterError, match="aborted"):
         publish(memory, aborted, "refuse")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from augment.errors import ConfigError, RetryLaterError
 from augment.objects import ObjectStore, open_store
+from augment.store.collect import collect
 from augment.store.commit import begin_run, check_existing, publish, seal_run
 from augment.store.existing import existing_rows
 from augment.store.reading import open_dataset
@@ -104,6 +105,19 @@ def test_a_version_that_came_between_is_told_to_plan_again(memory: ObjectStore, 
     assert caught.value.exit_code == 75
     commit(memory, top_up(memory, 20), "top-up")
     assert open_dataset(memory.uri).counts()["dog | wild"] == 20
+
+
+def test_a_top_up_that_lost_a_race_is_not_sealed_so_that_it_can_be_collected(memory: ObjectStore) -> None:
+    commit(memory, tiny_run(seed=1))
+    late = top_up(memory, 20)
+    begin_run(memory, late)
+    for index in range(late.plan.num_shards):
+        make_shard(memory, late, index)
+    commit(memory, top_up(memory, 12, seed=2), "top-up")
+    with pytest.raises(RetryLaterError, match="run the same command again"):
+        seal_run(memory, late, "top-up")
+    assert collect(memory, grace_s=0, delete=True).objects == late.plan.num_shards
+    assert verify(memory.uri, deep=True).ok
 
 
 def test_of_two_drivers_that_top_up_at_once_one_wins_at_every_operation(memory: ObjectStore) -> None:

@@ -347,7 +347,7 @@ def test_what_was_revoked_is_never_published_again(memory: ObjectStore, kind: st
     revoke(memory)
     if replaced:
         commit(memory, with_model(tiny_run(seed=2), OTHER_MODEL), "replace")
-    message = r"revoked by version 2 \(why\); use another seed or another model"
+    message = r"revoked by version 2 \(why\), and does not come back; set .*a new `name` for another model"
     for attempt in (
         lambda: check_existing(memory, run.run_id, "append", run.plan, run.generator_sha256),
         lambda: publish(memory, read_manifest(memory, run.run_id).record, "append"),
@@ -399,13 +399,13 @@ def test_a_wrong_name_is_told_what_there_is(memory: ObjectStore) -> None:
     run = tiny_run()
     commit(memory, run)
     for wrong, named in [
-        (lambda: revoke_run(memory, "0000000000000000", "why"), f"names no run of version 1 .*{run.run_id}"),
+        (lambda: revoke_run(memory, "0000000000000000", "why"), f"names no run at memory:.*{run.run_id}"),
         (lambda: revoke_run(memory, run.run_id[:7], "why"), f"at least 8 digits of one of {run.run_id}"),
         (lambda: revoke_model(memory, "ffffffffff", "why"), "ab" * 32),
         (lambda: revoke_model(memory, ("ab" * 32).upper(), "why"), "ab" * 32),
         (
             lambda: revoke_classes(memory, ["test", "bird"], "why"),
-            r"no rows of 'bird'.*'dog \| wild', 'test'",
+            r"no rows of 'bird' to revoke.*'dog \| wild', 'test'",
         ),
         (lambda: revoke_classes(memory, ["cat"], "why"), "no rows of 'cat'"),  # it needed none
         (lambda: revoke_run(memory, run.run_id, "  "), "--why"),

@@ -11,7 +11,8 @@ from unittest import mock
 
 from augment.errors import InputError, IntegrityError
 from augment.objects import ObjectStore
-from augment.store import collect, commit, reading, revoke
+from augment.planning.policy import topped_up
+from augment.store import collect, commit, existing, identity, reading, revoke
 from augment.store.records import latest_snapshot
 from augment.types import (
     AugmentPlan,
@@ -26,7 +27,18 @@ from augment.types import (
 )
 from tests.store.protocol.stepping import OPENED
 
-__all__ = ["Reader", "collector", "driver", "revoker", "run_of", "shard_of", "simulated", "straggler"]
+__all__ = [
+    "Reader",
+    "collector",
+    "driver",
+    "model_revoker",
+    "revoker",
+    "run_of",
+    "shard_of",
+    "simulated",
+    "straggler",
+    "topper_up",
+]
 
 _CLASSES = (
     ClassTarget(label=0, name="cat", real=1, target=4),
@@ -36,11 +48,17 @@ _CLASSES = (
 
 
 @lru_cache
-def run_of(seed: int, torch: str = "2.6.0") -> RunPlan:
-    """A run of two shards; another `torch` is another plan under the same run id."""
-    plan = AugmentPlan(
-        seed=seed, image=ImageShape(size=16, channels=3), classes=_CLASSES, shard_rows=2, batch_size=2
-    )
+def run_of(
+    seed: int, torch: str = "2.6.0", *, shard_rows: int = 2, more: int = 0, second: str = "dog"
+) -> RunPlan:
+    """A run of two shards; another `torch` is another plan under the same run id.
+
+    `shard_rows` makes another job of one seed, `more` raises both targets, and `second` names the second class.
+    """
+    cats, dogs = (each.model_copy(update={"target": each.target + more}) for each in _CLASSES)
+    classes = (cats, dogs.model_copy(update={"name": second}))
+    image = ImageShape(size=16, channels=3)
+    plan = AugmentPlan(seed=seed, image=image, classes=classes, shard_rows=shard_rows, batch_size=2)
     return commit.make_run_plan(
         plan, generator_sha256="ab" * 32, image_format="png", augmentation=None, versions={"torch": torch}
     )
@@ -48,16 +66,12 @@ def run_of(seed: int, torch: str = "2.6.0") -> RunPlan:
 
 def shard_of(run: RunPlan, index: int, maker: str) -> bytes:
     """A stand-in for Parquet that says under which plan it was made; two makers need not agree on a byte."""
-    return f"{_plan_sha256(run.plan.seed, run.versions['torch'])} shard {index} by {maker}".encode()
-
-
-@lru_cache
-def _plan_sha256(seed: int, torch: str) -> str:
-    return sha256_hex(run_of(seed, torch).to_json())
+    return f"{sha256_hex(run.to_json())} shard {index} by {maker}".encode()
 
 
 def driver(store: ObjectStore, run: RunPlan, policy: commit.ExistingPolicy, maker: str = "all") -> Snapshot:
-    """The straight path; running it again resumes."""
+    """The straight path; running it again resumes, or begins the next attempt."""
+    run = identity.run_for(store, run, policy)
     commit.check_existing(store, run.run_id, policy)
     manifest = commit.begin_run(store, run).manifest
     if manifest is None:
@@ -65,8 +79,17 @@ def driver(store: ObjectStore, run: RunPlan, policy: commit.ExistingPolicy, make
             commit.put_shard(
                 store, run.run_id, index, run.plan.shard(index).rows, shard_of(run, index, maker)
             )
-        manifest = commit.seal_run(store, run)
+        manifest = commit.seal_run(store, run, policy)
     return commit.publish(store, manifest, policy)
+
+
+def topper_up(store: ObjectStore, job: RunPlan, maker: str = "all") -> Snapshot | None:
+    """Makes what the newest version lacks of the job's targets; None where that is nothing."""
+    classes = topped_up(job.plan.classes, existing.existing_rows(store))
+    run = job.model_copy(update={"plan": job.plan.model_copy(update={"classes": classes})})
+    if not run.plan.rows:
+        return None
+    return driver(store, run.model_copy(update={"run_id": commit.run_id_of(run)}), "top-up", maker)
 
 
 def straggler(store: ObjectStore, run: RunPlan, index: int, maker: str) -> None:
@@ -88,6 +111,13 @@ def revoker(store: ObjectStore, run: RunPlan, class_name: str | None) -> Snapsho
     if class_name is None:
         return revoke.revoke_run(store, run.run_id, "a test").snapshot
     return revoke.revoke_classes(store, [class_name], "a test").snapshot
+
+
+def model_revoker(store: ObjectStore, run: RunPlan) -> Snapshot | None:
+    """Revokes the run's generator, and with it all runs of these schedules."""
+    if latest_snapshot(store) is None:
+        return None
+    return revoke.revoke_model(store, run.generator_sha256, "a test").snapshot
 
 
 class Reader:

@@ -12,9 +12,19 @@ from typing import TypeVar
 from augment.types import Manifest, Record, Revocation, RunPlan, Snapshot, SnapshotRun, sha256_hex
 from tests.store.protocol.world import World
 
-__all__ = ["broken_laws", "stored", "versions"]
+__all__ = ["Job", "Policies", "broken_laws", "job_of", "plan_of", "stored", "versions"]
 
 R = TypeVar("R", bound=Record)
+
+Job = tuple[
+    int, int
+]  # seed and rows a shard: what is one job in these schedules, whatever its attempts and indices
+Policies = Mapping[Job, str]
+
+
+def job_of(run: RunPlan) -> Job:
+    """What the run is an attempt at."""
+    return run.plan.seed, run.plan.shard_rows
 
 
 @lru_cache(maxsize=4096)
@@ -28,6 +38,13 @@ def stored(world: World, kind: type[R], key: str) -> R | None:
     return _parsed(kind, found[0]) if found else None
 
 
+def plan_of(world: World, run_id: str) -> RunPlan:
+    """The plan of a run that was begun."""
+    plan = stored(world, RunPlan, f"_runs/{run_id}/plan.json")
+    assert plan is not None
+    return plan
+
+
 def versions(world: World) -> list[Snapshot]:
     """All versions, by key."""
     return [
@@ -37,8 +54,8 @@ def versions(world: World) -> list[Snapshot]:
     ]
 
 
-def broken_laws(world: World, policies: Mapping[str, str]) -> Iterator[str]:
-    """Every law that does not hold, in words; `policies` says how each run is published."""
+def broken_laws(world: World, policies: Policies) -> Iterator[str]:
+    """Every law that does not hold, in words; `policies` says how each job's runs are published."""
     for key in world.changed:
         yield f"{key} changed its bytes"
     history = versions(world)
@@ -48,8 +65,7 @@ def broken_laws(world: World, policies: Mapping[str, str]) -> Iterator[str]:
     for key in sorted(world.objects):
         if key.startswith("_runs/") and not key.endswith("plan.json"):
             manifest = _parsed(Manifest, world.objects[key][0])
-            plan = stored(world, RunPlan, f"_runs/{manifest.run_id}/plan.json")
-            assert plan is not None
+            plan = plan_of(world, manifest.run_id)
             yield from _manifest_laws(world, manifest, plan)
             if not _is_revoked(manifest, plan, revoked):
                 live.update(shard.key for shard in manifest.shards)
@@ -59,7 +75,7 @@ def broken_laws(world: World, policies: Mapping[str, str]) -> Iterator[str]:
         yield f"{key} was deleted, though a manifest that is not revoked names it"
 
 
-def _history_laws(world: World, history: list[Snapshot], policies: Mapping[str, str]) -> Iterator[str]:
+def _history_laws(world: World, history: list[Snapshot], policies: Policies) -> Iterator[str]:
     before: Snapshot | None = None
     for number, snapshot in enumerate(history, start=1):
         if snapshot.version != number:
@@ -71,8 +87,9 @@ def _history_laws(world: World, history: list[Snapshot], policies: Mapping[str, 
         run_ids = [listed.run_id for listed in snapshot.runs]
         if len(set(run_ids)) != len(run_ids):
             yield f"version {number} lists a run twice"
-        if not _follows(before, snapshot, policies):
+        if not _follows(world, before, snapshot, policies):
             yield f"version {number} does not follow from the one before it"
+        yield from _row_laws(world, snapshot)
         for listed in snapshot.runs:
             yield from _listed_laws(world, snapshot, listed, history[-1].revoked)
         before = snapshot
@@ -95,33 +112,78 @@ def _listed_laws(
         yield f"version {snapshot.version} lists run {listed.run_id} by a manifest that is not its"
     if sum(shard.rows for shard in manifest.shards) != listed.rows:
         yield f"version {snapshot.version} counts other rows than the manifest of run {listed.run_id}"
-    plan = stored(world, RunPlan, f"_runs/{manifest.run_id}/plan.json")
-    assert plan is not None
+    plan = plan_of(world, manifest.run_id)
     if _is_revoked(manifest, plan, snapshot.revoked):
         yield f"version {snapshot.version} lists rows of run {listed.run_id} that are revoked"
     if not _is_revoked(manifest, plan, revoked):
         yield from _missing(world, manifest)
 
 
-def _follows(before: Snapshot | None, after: Snapshot, policies: Mapping[str, str]) -> bool:
+def _row_laws(world: World, snapshot: Snapshot) -> Iterator[str]:
+    """In one version a label is one class, and no sample is there twice: it would be the same picture."""
+    samples: set[tuple[str, int, int, int]] = set()
+    names: dict[int, str] = {}
+    for listed in snapshot.runs:
+        run = plan_of(world, listed.run_id)
+        for target in run.plan.classes:
+            if names.setdefault(target.label, target.name) != target.name:
+                yield f"version {snapshot.version} has two classes of label {target.label}"
+        for label, index in _rows(run):
+            if label not in listed.without:
+                sample = (run.generator_sha256, run.plan.seed, label, index)
+                if sample in samples:
+                    yield f"version {snapshot.version} holds sample {index} of label {label} twice"
+                samples.add(sample)
+
+
+def _rows(run: RunPlan) -> list[tuple[int, int]]:
+    """(label, index) of every row of a run, in order."""
+    return [
+        (target.label, target.first + offset)
+        for target in run.plan.classes
+        for offset in range(target.target - target.real - target.existing)
+    ]
+
+
+def _follows(world: World, before: Snapshot | None, after: Snapshot, policies: Policies) -> bool:
     """Each version comes from the one before it by one publication or one revocation."""
     old = before.runs if before else ()
     old_revoked = before.revoked if before else ()
     if after.revoked != old_revoked:
         new = after.revoked[len(old_revoked) :]
-        return after.revoked[: len(old_revoked)] == old_revoked and _narrows(old, after.runs, new)
+        return after.revoked[: len(old_revoked)] == old_revoked and _narrows(world, old, after.runs, new)
     if not after.runs:
         return False
     *kept, added = after.runs
-    if policies[added.run_id] == "replace":
+    run = plan_of(world, added.run_id)
+    policy = policies[job_of(run)]
+    if policy == "replace":
         return not kept
-    return tuple(kept) == old and (policies[added.run_id] == "append" or not old)
+    if policy == "top-up" and not _tops_up(world, old, run):
+        return False
+    return tuple(kept) == old and (policy in ("append", "top-up") or not old)
 
 
-def _narrows(old: tuple[SnapshotRun, ...], new: tuple[SnapshotRun, ...], by: tuple[Revocation, ...]) -> bool:
+def _tops_up(world: World, old: tuple[SnapshotRun, ...], run: RunPlan) -> bool:
+    """Whether the run was planned for exactly the rows that the version before holds."""
+    held = [
+        label
+        for listed in old
+        for label, _ in _rows(plan_of(world, listed.run_id))
+        if label not in listed.without
+    ]
+    return all(held.count(target.label) == target.existing for target in run.plan.classes)
+
+
+def _narrows(
+    world: World, old: tuple[SnapshotRun, ...], new: tuple[SnapshotRun, ...], by: tuple[Revocation, ...]
+) -> bool:
     left = {listed.run_id: listed for listed in new}
     for listed in old:
-        concerning = [each for each in by if each.run_id == listed.run_id]
+        generator = plan_of(world, listed.run_id).generator_sha256
+        concerning = [
+            each for each in by if listed.run_id == each.run_id or generator == each.generator_sha256
+        ]
         labels = {label for each in concerning for label in each.labels}
         after = left.pop(listed.run_id, None)
         if not concerning and after != listed:
@@ -142,10 +204,23 @@ def _manifest_laws(world: World, manifest: Manifest, plan: RunPlan) -> Iterator[
     whole = list(range(plan.plan.num_shards))
     if manifest.status == "committed" and not manifest.without and indices != whole:
         yield f"the manifest of run {manifest.run_id} lists shards {indices}, not {whole}"
+    if manifest.without:
+        left = [shard for shard in _shards_left(plan, manifest.without) if shard[1]]
+        if [(shard.index, shard.rows) for shard in manifest.shards] != left:
+            yield f"the manifest of run {manifest.run_id} without {manifest.without} does not list what is left"
     for shard in manifest.shards:
         found = world.objects.get(shard.key)
         if found and not found[0].startswith(plan_sha256.encode()):
             yield f"{shard.key} was made under another plan than its run's"
+
+
+def _shards_left(run: RunPlan, without: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Index and rows of every shard, but for the rows with these labels."""
+    rows, step = _rows(run), run.plan.shard_rows
+    return [
+        (index, sum(label not in without for label, _ in rows[start : start + step]))
+        for index, start in enumerate(range(0, len(rows), step))
+    ]
 
 
 def _missing(world: World, manifest: Manifest) -> Iterator[str]:

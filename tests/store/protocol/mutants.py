@@ -12,7 +12,7 @@ from unittest import mock
 
 from augment.errors import RetryLaterError
 from augment.objects import ObjectStore
-from augment.store import collect, commit, reading, records, revoke
+from augment.store import collect, commit, identity, reading, records, revoke
 from augment.store.shards import parse_shard_key, remaining_spec, shard_key, shard_prefix
 from augment.types import Manifest, RunPlan, ShardReceipt, Snapshot, SnapshotRun, sha256_hex
 
@@ -22,7 +22,7 @@ Patch = tuple[Any, str, Callable[..., Any]]
 
 _put_shard, _list_shards = commit.put_shard, commit.list_shards
 _seal_run, _publish = commit.seal_run, commit.publish
-_read_run = reading.read_run
+_read_run, _shards_left = reading.read_run, revoke._shards_left
 _run_ids, _run_manifests = records.run_ids, records.run_manifests
 
 
@@ -82,8 +82,8 @@ def list_trusting_receipts(store: Any, run: RunPlan) -> dict[int, ShardReceipt]:
 # ---- the run's seal -------------------------------------------------------------------------------------
 
 
-def seal_overwriting(store: ObjectStore, run: RunPlan) -> Manifest:
-    return _seal_run(_Overwriting(store), run)
+def seal_overwriting(store: ObjectStore, run: RunPlan, policy: Any) -> Manifest:
+    return _seal_run(_Overwriting(store), run, policy)
 
 
 def take_any_plan(store: ObjectStore, stored: RunPlan, ours: RunPlan) -> None:
@@ -106,9 +106,11 @@ def publish_believing_it_won(store: ObjectStore, manifest: Manifest, policy: Any
 
 
 def publish_without_looking(store: ObjectStore, manifest: Manifest, policy: Any) -> Snapshot:
-    run = _as_listed(store, manifest)
+    run, plan = _as_listed(store, manifest), records.read_plan(store, manifest.run_id).record
     while True:
-        snapshot = commit._next_snapshot(store, records.latest_snapshot(store), run, policy)
+        latest = records.latest_snapshot(store)
+        commit._check_publishable(store, latest, plan, policy)
+        snapshot = commit._next_snapshot(latest, run, policy)
         if store.put_if_absent(records.snapshot_key(snapshot.version), snapshot.to_json()):
             return snapshot
 
@@ -117,7 +119,8 @@ def publish_what_it_first_saw(store: ObjectStore, manifest: Manifest, policy: An
     run, latest = _as_listed(store, manifest), records.latest_snapshot(store)
     if latest is not None and run in latest.record.runs:
         return latest.record
-    snapshot = commit._next_snapshot(store, latest, run, policy)
+    commit._check_publishable(store, latest, records.read_plan(store, run.run_id).record, policy)
+    snapshot = commit._next_snapshot(latest, run, policy)
     while not store.put_if_absent(records.snapshot_key(snapshot.version), snapshot.to_json()):
         before = records.read_snapshot(store, snapshot.version)
         numbered = {"version": snapshot.version + 1, "parent_sha256": before.sha256}
@@ -131,8 +134,16 @@ def _as_listed(store: ObjectStore, manifest: Manifest) -> SnapshotRun:
     return SnapshotRun(run_id=manifest.run_id, manifest_sha256=stored.sha256, rows=rows)
 
 
-def bring_back_the_revoked(*_: Any) -> None:
+def let_it_pass(*_: Any) -> None:
     pass
+
+
+def append_from_0(store: ObjectStore, job: RunPlan) -> RunPlan:
+    return job
+
+
+def see_no_manifest(store: ObjectStore, run_id: str) -> None:
+    return None
 
 
 def read_what_lies_there(store: ObjectStore, listed: SnapshotRun) -> reading.CommittedRun:
@@ -184,6 +195,20 @@ def write_shards_before_their_manifest(
             yield _put_shard(store, run.plan.run_id, shard.index, left.rows, data)
 
 
+def narrow_to_nothing(store: ObjectStore, run: reading.CommittedRun, without: Any) -> Iterator[ShardReceipt]:
+    return iter(())
+
+
+def narrow_nothing(store: ObjectStore, run: reading.CommittedRun, without: Any) -> Iterator[ShardReceipt]:
+    return iter(run.manifest.shards)
+
+
+def narrow_and_lose_a_shard(
+    store: ObjectStore, run: reading.CommittedRun, without: Any
+) -> Iterator[ShardReceipt]:
+    return iter(list(_shards_left(store, run, without))[1:])
+
+
 MUTANTS: dict[str, tuple[Patch, ...]] = {
     "shards have fixed names, and a put overwrites": (
         (commit, "put_shard", put_under_a_fixed_name),
@@ -200,7 +225,15 @@ MUTANTS: dict[str, tuple[Patch, ...]] = {
     "who loses a race believes that it won": ((commit, "publish", publish_believing_it_won),),
     "a run that is listed already is listed again": ((commit, "publish", publish_without_looking),),
     "who loses a race publishes what it first saw": ((commit, "publish", publish_what_it_first_saw),),
-    "revoked runs come back": ((commit, "_check_not_revoked", bring_back_the_revoked),),
+    "revoked runs come back": ((commit, "_check_not_revoked", let_it_pass),),
+    "a top-up is published whatever came between": ((commit, "_check_still_missing", let_it_pass),),
+    "an appended run repeats samples": ((commit, "_check_disjoint", let_it_pass),),
+    "an appended run begins at index 0": (
+        (identity, "_appended", append_from_0),
+        (commit, "_check_disjoint", let_it_pass),
+    ),
+    "an aborted run is tried again and again": ((identity, "stored_manifest", see_no_manifest),),
+    "a label may be of two classes": ((commit, "_check_agreement", let_it_pass),),
     "readers take what lies in the folder": ((reading, "read_run", read_what_lies_there),),
     "abandoned runs are collected without a seal": ((collect, "_sealed", collect_unsealed),),
     "what only older versions list is collected": (
@@ -213,6 +246,9 @@ MUTANTS: dict[str, tuple[Patch, ...]] = {
     "a revocation writes shards before their manifest": (
         (revoke, "_shards_left", write_shards_before_their_manifest),
     ),
+    "revoking a class loses the rows beside it": ((revoke, "_shards_left", narrow_to_nothing),),
+    "revoking a class removes nothing": ((revoke, "_shards_left", narrow_nothing),),
+    "revoking a class loses one shard more": ((revoke, "_shards_left", narrow_and_lose_a_shard),),
 }
 """What is broken, and the functions that break it."""
 

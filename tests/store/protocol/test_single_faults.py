@@ -9,16 +9,27 @@ from typing import Any
 
 import pytest
 
-from augment.errors import ConfigError, RetryLaterError
+from augment.errors import RetryLaterError
 from augment.objects import ObjectStore
-from tests.store.protocol.actors import Reader, collector, driver, revoker, run_of, simulated, straggler
-from tests.store.protocol.laws import broken_laws
+from tests.store.protocol.actors import (
+    Reader,
+    collector,
+    driver,
+    model_revoker,
+    revoker,
+    run_of,
+    simulated,
+    straggler,
+    topper_up,
+)
+from tests.store.protocol.laws import Policies, broken_laws, job_of
 from tests.store.protocol.scheduler import FAULTS, undisturbed
 from tests.store.protocol.stepping import Died, Fate, SteppedStore
 from tests.store.protocol.world import World
 
 RUN, OTHER = run_of(1), run_of(2)
-POLICIES = {RUN.run_id: "append", OTHER.run_id: "append"}
+SAME_SEED, TOP_UP = run_of(2, shard_rows=3), run_of(3, more=2)
+POLICIES = {job_of(run): "append" for run in (RUN, OTHER, SAME_SEED)} | {job_of(TOP_UP): "top-up"}
 
 Work = Callable[[ObjectStore], Any]
 
@@ -41,6 +52,12 @@ def half_of_the_run(world: World) -> None:
     straggler(undisturbed(world), RUN, 0, "all")
 
 
+def collected(world: World) -> None:
+    """The run was begun, given up, and collected."""
+    half_of_the_run(world)
+    collector(undisturbed(world), grace_s=0.0)
+
+
 def both_runs(world: World) -> None:
     for run in (OTHER, RUN):
         driver(undisturbed(world), run, "append")
@@ -58,13 +75,17 @@ def publishing(policy: Any) -> Work:
     return partial(driver, run=RUN, policy=policy)
 
 
-WORKS: dict[str, tuple[Callable[[World], None], Work, dict[str, str]]] = {
-    "the first run": (nothing, publishing("refuse"), {RUN.run_id: "refuse"}),
+WORKS: dict[str, tuple[Callable[[World], None], Work, Policies]] = {
+    "the first run": (nothing, publishing("refuse"), {job_of(RUN): "refuse"}),
     "a run that is half there": (half_of_the_run, publishing("append"), POLICIES),
     "a run beside another": (another_run, publishing("append"), POLICIES),
-    "a run instead of another": (another_run, publishing("replace"), {**POLICIES, RUN.run_id: "replace"}),
+    "a run instead of another": (another_run, publishing("replace"), {**POLICIES, job_of(RUN): "replace"}),
+    "a run of the same seed": (another_run, partial(driver, run=SAME_SEED, policy="append"), POLICIES),
+    "topping up": (another_run, partial(topper_up, job=TOP_UP), POLICIES),
+    "the next attempt": (collected, publishing("append"), POLICIES),
     "revoking a run": (both_runs, partial(revoker, run=RUN, class_name=None), POLICIES),
     "revoking a class": (both_runs, partial(revoker, run=RUN, class_name="dog"), POLICIES),
+    "revoking a model": (both_runs, partial(model_revoker, run=RUN), POLICIES),
     "collecting": (much_garbage, partial(collector, grace_s=0.0), POLICIES),
 }
 
@@ -120,13 +141,13 @@ def disturbed(
     return world
 
 
-def test_a_collected_run_says_that_it_was_aborted_and_a_new_seed_goes_its_way() -> None:
+def test_a_collected_run_is_made_anew_by_the_same_command() -> None:
     world = World(clock)
-    half_of_the_run(world)
-    collector(undisturbed(world), grace_s=0.0)
-    with pytest.raises(ConfigError, match=r"aborted.*change the seed"):
-        driver(undisturbed(world), RUN, "append")
-    assert driver(undisturbed(world), OTHER, "append").version == 1
+    collected(world)
+    snapshot = driver(undisturbed(world), RUN, "append")
+    assert (snapshot.version, snapshot.rows) == (1, RUN.plan.rows)
+    assert snapshot.runs[0].run_id != RUN.run_id
+    assert driver(undisturbed(world), RUN, "append") == snapshot
 
 
 def test_an_old_version_whose_rows_were_revoked_and_collected_says_so() -> None:
