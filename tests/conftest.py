@@ -22,21 +22,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker has a core, not the machine
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers (pytest-xdist): Ray's tests share one, and the tests of a file another.
-
-    Ray's, the longest group, come first, so that no worker waits for them at the end.
-    """
-
-    def shares_ray(item: pytest.Item) -> bool:
-        return "ray_and_s3" in getattr(item, "fixturenames", ())
-
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if shares_ray(item) else item.location[0]))
-    items.sort(key=shares_ray, reverse=True)
-
-
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
     """A SeaweedFS server, started when the first test asks for it."""

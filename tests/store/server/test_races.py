@@ -123,7 +123,7 @@ def test_a_collector_without_grace_either_aborts_a_driver_or_leaves_it_alone(pla
 
     for outcome, seeds in sound(place, outcomes):
         assert outcome[1] == "collected"
-        assert (outcome[0], seeds) in [("1", [1]), ("ConfigError", [])]
+        assert (outcome[0], seeds) in [("1", [1]), ("RetryLaterError", [])]
 
 
 def test_a_revocation_and_a_publication_of_another_run_both_hold(place: str, rounds: int) -> None:
