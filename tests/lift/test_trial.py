@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -67,7 +69,9 @@ def test_arrays_that_may_only_be_read_are_enough(everything: LiftData) -> None:
     for part in (everything.training, everything.validation, everything.test, FULL):
         part.pixels_NHWC.flags.writeable = False
         part.class_index_N.flags.writeable = False
-    run_trial(ARMS["gan-soft-both"], everything, CONFIG, seed=0)
+    trial = run_trial(ARMS["gan-soft-both"], everything, CONFIG, seed=0)
+    assert trial.record.losses
+    assert all(math.isfinite(loss) for loss in trial.record.losses)
 
 
 def test_a_rate_that_diverges_is_an_error_that_names_the_field(everything: LiftData) -> None:
