@@ -70,9 +70,11 @@ class ModelConfig(ConfigModel):
     `normalisation`: also a gain and a bias a class in every normalisation layer (de Vries et al. 2017), for
     `dcgan` and `resnet`."""
 
-    discriminator_conditioning: Literal["projection", "concatenation", "auxiliary"] = "projection"
+    discriminator_conditioning: Literal[
+        "projection", "concatenation", "auxiliary", "projection+auxiliary"
+    ] = "projection"
     """Where it enters the discriminator: `projection` (Miyato & Koyama 2018), `concatenation` to the features
-    (Mirza & Osindero 2014), or an `auxiliary` classifier (Odena et al. 2017)."""
+    (Mirza & Osindero 2014), an `auxiliary` classifier (Odena et al. 2017), or a projection and a classifier."""
 
     low_resolution: Literal[4, 8, 16] | None = None
     """Pixels a side of the unconditional pictures of UTLO (Khorram et al. 2024), through which rare classes
@@ -220,7 +222,7 @@ class TrainConfig(ConfigModel):
     hinge."""
 
     auxiliary_weight: float = Field(default=1.0, ge=0)
-    """Weight of the auxiliary classifier's loss, with `model.discriminator_conditioning=auxiliary`."""
+    """Weight of the auxiliary classifier's loss, with a `model.discriminator_conditioning` that has one."""
 
     low_resolution_weight: float = Field(default=1.0, ge=0)
     """Weight of the unconditional low-resolution loss (UTLO, Khorram et al. 2024: 1 to 10), with

@@ -49,6 +49,7 @@ CONTENDERS: Mapping[str, Parts] = {
     "prototype": PROTOTYPE,
     "preset": {},
     # Ablations: the preset, and one thing other than it would have it.
+    "no-auxiliary": {"model": {"discriminator_conditioning": "projection"}},
     "tau-0.5": {"train": {"label_temperature": 0.5}},
     "tau-1": {"train": {"label_temperature": 1.0}},
     "no-diffaugment": {"train": {"diffaugment": []}},

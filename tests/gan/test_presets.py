@@ -195,6 +195,15 @@ def test_whoever_sets_a_probability_or_no_augmentation_gets_no_adaptation() -> N
     assert (fixed.train.diffaugment_probability, fixed.train.diffaugment_ramp) == (0.9, 0.1)
 
 
+def test_several_classes_get_a_light_classifier_beside_the_projection_of_small_networks() -> None:
+    choice = chosen()
+    assert choice.model.discriminator_conditioning == "projection+auxiliary"
+    assert choice.train.auxiliary_weight == 0.1
+    for other in (chosen(counts=(500,)), chosen(model__backbone="r3gan"), chosen(model__conditional=False)):
+        assert other.model.discriminator_conditioning == "projection"
+        assert other.train.auxiliary_weight == 1.0
+
+
 def test_embedding_noise_is_for_mapping_networks_and_long_tails() -> None:
     assert chosen(model__backbone="style").train.embedding_noise == 0.75
     assert chosen(model__backbone="style", counts=(500, 400)).train.embedding_noise == 0

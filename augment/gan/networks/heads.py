@@ -64,18 +64,20 @@ class ConcatenationHead(nn.Module):
 
 
 class AuxiliaryHead(nn.Module):
-    """ψ(φ(x)) beside a classifier of φ(x): the class is not shown but guessed (Odena et al. 2017).
+    """A classifier of φ(x) beside ψ(φ(x)): the class is not shown but guessed (Odena et al. 2017).
 
-    The condition's strength has no part in it; the loss weighs the classifier.
+    `projected`: the class is shown as well, by a projection; the classifier then keeps labels clean where the
+    projection, which compares images of one class, lets neighbours blend. The condition's strength has no part in
+    the classifier; its loss is weighed by it.
     """
 
-    def __init__(self, features: int, classes: int) -> None:
+    def __init__(self, features: int, classes: int, *, projected: bool) -> None:
         super().__init__()
-        self.psi = ProjectionHead(features, None)
+        self.psi = ProjectionHead(features, classes if projected else None)
         self.classifier = linear(features, classes, gain=1.0)
 
     def forward(self, phi_BF: Tensor, condition: Condition) -> Judgement:
-        """How real each image is, and of which class; the condition is not looked at."""
+        """How real each image is (as one of its class, where projected), and of which class it seems."""
         with torch.autocast(phi_BF.device.type, enabled=False):
             judgement: Judgement = self.psi(phi_BF, condition)
             return judgement._replace(class_logits_BK=self.classifier(phi_BF.float()))
@@ -86,7 +88,8 @@ _HEADS: Mapping[str, Callable[[ModelConfig, int, int], nn.Module]] = {
     "concatenation": lambda model, features, classes: ConcatenationHead(
         features, classes, model.embedding_dim
     ),
-    "auxiliary": lambda model, features, classes: AuxiliaryHead(features, classes),
+    "auxiliary": lambda model, features, classes: AuxiliaryHead(features, classes, projected=False),
+    "projection+auxiliary": lambda model, features, classes: AuxiliaryHead(features, classes, projected=True),
 }
 
 

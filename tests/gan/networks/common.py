@@ -30,6 +30,7 @@ VARIANTS = {
     "r3gan, groups": {"backbone": "r3gan", "group_width": 2},
     "dcgan, concatenation": {"backbone": "dcgan", "discriminator_conditioning": "concatenation"},
     "resnet, auxiliary": {"backbone": "resnet", "discriminator_conditioning": "auxiliary"},
+    "dcgan, projection and auxiliary": {"discriminator_conditioning": "projection+auxiliary"},
 }
 """Model settings that together reach every layer there is."""
 

@@ -34,7 +34,7 @@ def test_concatenation_is_a_perceptron_of_features_and_scaled_embedding(strength
 
 
 def test_the_auxiliary_head_guesses_the_class_without_being_told():
-    head, phi = AuxiliaryHead(F, K), noise(4, F)
+    head, phi = AuxiliaryHead(F, K, projected=False), noise(4, F)
     judged, other = head(phi, Condition(Y)), head(phi, Condition((Y + 1) % K))
     np.testing.assert_allclose(
         judged.class_logits_BK.detach().numpy(), numbers(phi) @ numbers(head.classifier.weight).T, atol=1e-6
@@ -43,7 +43,25 @@ def test_the_auxiliary_head_guesses_the_class_without_being_told():
     assert torch.equal(judged.logits_B, other.logits_B)
 
 
-@pytest.mark.parametrize("head", [ProjectionHead(F, K), ConcatenationHead(F, K, 5), AuxiliaryHead(F, K)])
+def test_a_projection_beside_the_classifier_judges_as_it_does_alone():
+    head, phi = AuxiliaryHead(F, K, projected=True), noise(4, F)
+    judged, alone = head(phi, Condition(Y)), head.psi(phi, Condition(Y))
+    assert torch.equal(judged.logits_B, alone.logits_B)
+    assert not torch.equal(judged.logits_B, head(phi, Condition((Y + 1) % K)).logits_B)
+    np.testing.assert_allclose(
+        judged.class_logits_BK.detach().numpy(), numbers(phi) @ numbers(head.classifier.weight).T, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        ProjectionHead(F, K),
+        ConcatenationHead(F, K, 5),
+        AuxiliaryHead(F, K, projected=False),
+        AuxiliaryHead(F, K, projected=True),
+    ],
+)
 def test_logits_are_computed_in_float32_even_of_bf16_features(head):
     phi = noise(4, F).bfloat16()
     expected = head(phi.float(), Condition(Y))
