@@ -1,0 +1,107 @@
+"""The cloud roles: enough for what the store does, for the example config, and no more."""
+
+from __future__ import annotations
+
+import ast
+import json
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+
+from augment.config import load_config
+from tests.deploy.files import DEPLOY, ROOT
+
+POLICIES = {path.stem: json.loads(path.read_text()) for path in (DEPLOY / "iam").glob("*.json")}
+ROLES = {name: policy for name, policy in POLICIES.items() if not name.startswith("trust-")}
+
+PERMISSION = {  # of each call to S3 that the store makes
+    "put_object": "s3:PutObject",
+    "get_object": "s3:GetObject",
+    "list_objects_v2": "s3:ListBucket",
+    "delete_object": "s3:DeleteObject",
+}
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def granted(role: str) -> set[str]:
+    return {action for each in ROLES[role]["Statement"] for action in as_list(each["Action"])}
+
+
+def may(role: str, action: str, key: str) -> bool:
+    """Whether a role may do something to an object of the example's bucket."""
+    arn = f"arn:aws:s3:::my-bucket/{key}"
+    return any(
+        action in as_list(each["Action"]) and any(fnmatchcase(arn, one) for one in as_list(each["Resource"]))
+        for each in ROLES[role]["Statement"]
+    )
+
+
+def calls_of_the_store() -> set[str]:
+    """Methods of boto3's client that augment/objects/s3.py calls."""
+    tree = ast.parse((ROOT / "augment" / "objects" / "s3.py").read_text())
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Attribute)
+        and node.value.attr == "_client"
+    }
+
+
+def test_the_roles_hold_every_permission_that_the_store_uses() -> None:
+    used = {PERMISSION[call] for call in calls_of_the_store()}
+    assert used == set(PERMISSION.values())
+    assert used - {"s3:DeleteObject"} <= granted("head")
+    assert used <= granted("upkeep")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_has_a_wildcard_for_actions_or_another_bucket(role: str) -> None:
+    for each in ROLES[role]["Statement"]:
+        assert each["Effect"] == "Allow"
+        assert not any("*" in action for action in as_list(each["Action"]))
+        for resource in as_list(each["Resource"]):
+            assert resource.split("/")[0] == "arn:aws:s3:::my-bucket"
+            assert resource == "arn:aws:s3:::my-bucket" or resource.count("*") == 1
+
+
+def test_only_upkeep_may_delete() -> None:
+    assert {role for role in ROLES if "s3:DeleteObject" in granted(role)} == {"upkeep"}
+
+
+def test_nobody_may_change_the_source() -> None:
+    for role in ROLES:
+        assert not may(role, "s3:PutObject", "train/cat/1.png")
+        assert not may(role, "s3:DeleteObject", "train/cat/1.png")
+
+
+def test_a_worker_may_add_shards_and_models_but_publish_nothing() -> None:
+    for key in ("data/run/000000-ab.parquet", "_ledgers/run/000000-ab.json", "_models/m/model.json"):
+        assert may("worker", "s3:PutObject", f"augmented/{key}")
+    for key in ("_runs/run/manifest.json", "_snapshots/00000000000000000001.json", "README.md"):
+        assert not may("worker", "s3:PutObject", f"augmented/{key}")
+        assert may("head", "s3:PutObject", f"augmented/{key}")
+
+
+def test_the_submitter_may_write_records_of_submissions_alone() -> None:
+    assert may("submitter", "s3:PutObject", "augmented/_submissions/nightly.json")
+    assert not may("submitter", "s3:PutObject", "augmented/data/run/000000-ab.parquet")
+
+
+def test_the_roles_are_those_of_the_example_config() -> None:
+    config = load_config(ROOT / "configs" / "gpu-s3.yaml")
+    for uri, action in ((config.source.uri, "s3:GetObject"), (config.output.uri, "s3:PutObject")):
+        assert str(uri).startswith("s3://my-bucket/")
+        assert may("head", action, str(uri).removeprefix("s3://my-bucket/").strip("/") + "/x")
+
+
+def test_the_trust_policy_is_for_one_service_account() -> None:
+    (statement,) = POLICIES["trust-eks"]["Statement"]
+    assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
+    ((_, conditions),) = statement["Condition"].items()
+    subjects = [value for key, value in conditions.items() if key.endswith(":sub")]
+    assert subjects == ["system:serviceaccount:augment:augment-head"]
