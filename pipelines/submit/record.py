@@ -1,0 +1,153 @@
+"""Submissions in the dataset's own store: what was submitted, each attempt at it, and how attempts ended.
+
+    _submissions/<run id>.json                 the submission: put once, then compared
+    _submissions/<run id>/attempt-0001.json    where that attempt runs: put once, so that of two submitters one starts it
+    _submissions/<run id>/ended-0001.json      how it ended, by whoever saw it first: backends forget
+
+Owns these objects and knows no backend. No secret is in them: a config and a cluster file hold none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from augment.errors import ConfigError, InputError, IntegrityError
+from augment.objects import ObjectNotFoundError, ObjectStore
+from augment.types import Record
+from pipelines.submit.contract import JobStatus, Submission, checked_run_id, job_name
+
+__all__ = [
+    "Attempt",
+    "differences",
+    "last_attempt",
+    "newest_run_id",
+    "put_attempt",
+    "put_ending",
+    "put_submission",
+    "read_submission",
+    "seen_ending",
+]
+
+R = TypeVar("R", bound=Record)
+
+_ROOT = "_submissions"
+_SHOWN_DIFFERENCES = 20
+
+
+class Attempt(Record):
+    """Where one attempt at a submission was begun."""
+
+    run_id: str
+    number: int  # from 1
+    backend: str
+    settings: dict[str, Any]  # the backend's, as JSON
+
+    @property
+    def name(self) -> str:
+        """The job's name on the backend."""
+        return job_name(self.run_id, self.number)
+
+
+def put_submission(store: ObjectStore, submission: Submission) -> None:
+    """Record it, or find it recorded. ConfigError, naming each difference, if its id means something else there."""
+    key = f"{_ROOT}/{submission.run_id}.json"
+    if store.put_if_absent(key, submission.to_json()):
+        return
+    differing = differences(_read(store, key, Submission), submission)
+    if differing:
+        more = len(differing) - _SHOWN_DIFFERENCES
+        lines = differing[:_SHOWN_DIFFERENCES] + ([f"and {more} more"] if more > 0 else [])
+        raise ConfigError(
+            f"run {submission.run_id} was submitted before as something else; give another --run-id, or none:\n  "
+            + "\n  ".join(lines)
+        )
+
+
+def differences(there: Submission, here: Submission) -> list[str]:
+    """What two submissions of one id differ in, a field a line: `train.steps: 100 there, 200 here`."""
+    before, now = (dict(_leaves(each.model_dump(mode="json", exclude={"run_id"}))) for each in (there, here))
+    return [
+        f"{path.removeprefix('config.')}: {before.get(path, 'nothing')} there, {now.get(path, 'nothing')} here"
+        for path in sorted({*before, *now})
+        if before.get(path, before) != now.get(path, now)
+    ]
+
+
+def read_submission(store: ObjectStore, run_id: str) -> Submission:
+    """The recorded submission; InputError where none has this id."""
+    try:
+        return _read(store, f"{_ROOT}/{checked_run_id(run_id)}.json", Submission)
+    except ObjectNotFoundError as error:
+        raise InputError(f"no run {run_id} was ever submitted for {store.uri}") from error
+
+
+def newest_run_id(store: ObjectStore) -> str:
+    """The run whose last attempt is the newest, by the store's clock; InputError where nothing was submitted."""
+    found = [
+        (stored.modified_s, match[1])
+        for stored in store.list(f"{_ROOT}/")
+        if (match := re.fullmatch(rf"{_ROOT}/([a-z0-9-]+)(?:/attempt-\d+)?\.json", stored.key))
+    ]
+    if not found:
+        raise InputError(
+            f"nothing was ever submitted for {store.uri}; check the URI, or `augment submit` first"
+        )
+    return max(found)[1]
+
+
+def last_attempt(store: ObjectStore, run_id: str) -> Attempt | None:
+    """The attempt with the highest number, if there is any."""
+    prefix = f"{_ROOT}/{checked_run_id(run_id)}/attempt-"
+    keys = [stored.key for stored in store.list(prefix)]
+    return _read(store, max(keys), Attempt) if keys else None
+
+
+def put_attempt(store: ObjectStore, attempt: Attempt) -> tuple[Attempt, bool]:
+    """Begin this attempt, or adopt the one that another submitter began under its number; whether it is ours."""
+    key = f"{_ROOT}/{attempt.run_id}/attempt-{attempt.number:04d}.json"
+    ours = store.put_if_absent(key, attempt.to_json())
+    return (attempt if ours else _read(store, key, Attempt)), ours
+
+
+def put_ending(store: ObjectStore, attempt: Attempt, status: JobStatus) -> JobStatus:
+    """Remember how the attempt ended, as it was seen first."""
+    key = _ending_key(attempt)
+    return status if store.put_if_absent(key, status.to_json()) else _read(store, key, JobStatus)
+
+
+def seen_ending(store: ObjectStore, attempt: Attempt) -> JobStatus | None:
+    """How the attempt ended, where anyone has seen it."""
+    try:
+        return _read(store, _ending_key(attempt), JobStatus)
+    except ObjectNotFoundError:
+        return None
+
+
+def _ending_key(attempt: Attempt) -> str:
+    return f"{_ROOT}/{attempt.run_id}/ended-{attempt.number:04d}.json"
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted paths of a JSON value's scalars and lists."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}" if path else key)
+    else:
+        yield path, value
+
+
+def _read(store: ObjectStore, key: str, kind: type[R]) -> R:
+    data = store.get(key)
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "JSON"
+        raise IntegrityError(
+            f"{store.uri_of(key)} is not a valid {kind.__name__} ({where}: {first['msg']}); it is corrupt, or a newer "
+            "version of augment wrote it"
+        ) from error
