@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,19 +24,26 @@ __all__ = [
     "BadImage",
     "ClassCounts",
     "ClassInfo",
+    "ClassLedger",
     "ClassTarget",
     "ConfigModel",
     "ExistingRows",
+    "GatesPin",
     "ImageShape",
     "Manifest",
     "ModelRef",
+    "RecipeName",
+    "RecipeSpecs",
     "Record",
     "Revocation",
+    "RowMarks",
     "RunPlan",
     "SampleBlock",
+    "ShardLedger",
     "ShardPiece",
     "ShardReceipt",
     "ShardSpec",
+    "ShortfallPolicy",
     "Snapshot",
     "SnapshotRun",
     "canonical_json",
@@ -120,6 +127,15 @@ class ImageShape(Record):
 # ---- the plan -----------------------------------------------------------------------------------------
 
 
+RecipeName = Literal["gan", "classic", "duplicate", "smote", "none"]
+"""`gan`: from noise, by the trained generator; `classic`: real images of the class, changed by an albumentations
+pipeline; `duplicate`: real images again; `smote`: between a real image and a neighbour; `none`: no samples."""
+
+ShortfallPolicy = Literal["partial", "classic", "duplicate", "smote"]
+"""What becomes of samples for which the gates passed no candidate: `partial` leaves them out, named and counted;
+else the recipe that makes them instead."""
+
+
 class ClassTarget(Record):
     """One class of a plan: `synthetic` samples are made so that `real + existing + synthetic == target`.
 
@@ -133,6 +149,7 @@ class ClassTarget(Record):
     target: int
     existing: int = Field(default=0, ge=0)  # synthetic rows that the dataset holds already (of a top-up)
     first: int = Field(default=0, ge=0)
+    recipe: RecipeName = "gan"  # how they are made
     note: str = ""  # why the target is not what the strategy alone would ask ("capped at …", …)
 
     @property
@@ -254,6 +271,24 @@ class ModelRef(Record):
     sha256: str
 
 
+class RecipeSpecs(Record):
+    """The settings of a run's recipes that have any, as far as its classes use them."""
+
+    classic: dict[str, Any] | None = None  # an albumentations pipeline in its own dict form
+    smote: dict[str, Any] | None = None
+
+
+class GatesPin(Record):
+    """The quality gates of a run: which candidate is accepted, and how long others are drawn."""
+
+    sha256: str  # of the gates' file, which holds every limit
+    critic_sha256: str | None = None  # of the trained discriminator's, where it judges too
+    max_attempts: int = Field(
+        ge=1
+    )  # candidates drawn for the samples of one class in a shard ÷ these samples
+    on_shortfall: ShortfallPolicy
+
+
 class RunPlan(Record):
     """Everything that decides a run's bytes; stored once as plan.json and never changed.
 
@@ -262,22 +297,65 @@ class RunPlan(Record):
 
     run_id: str
     plan: AugmentPlan
-    generator_sha256: str
+    generator_sha256: str | None  # None where no class has the recipe `gan`
     image_format: Literal["png", "webp"]
-    augmentation: dict[str, Any] | None = None  # an albumentations pipeline in its own dict form
+    augmentation: dict[str, Any] | None = None  # of generated samples: an albumentations pipeline's dict form
+    recipes: RecipeSpecs = RecipeSpecs()
+    gates: GatesPin | None = None
     source_fingerprint: str | None = None  # of the source's listing; it names no place and no time
+    source_sha256: str | None = None  # of the decoded real images, where samples are made from them
     attempt: int = Field(default=0, ge=0)  # how many runs of the same job were aborted before it
-    schema_version: int = 1
+    schema_version: int = 2  # 1 had neither recipes nor gates
     versions: dict[str, str]  # of the libraries that decide pixels or bytes
+
+    def recipes_of(self, class_index: int) -> tuple[RecipeName, ...]:
+        """How samples of a class may have been made: its recipe, and the one that fills a shortfall."""
+        recipe = self.plan.classes[class_index].recipe
+        if self.gates is None or self.gates.on_shortfall == "partial":
+            return (recipe,)
+        return tuple(dict.fromkeys((recipe, self.gates.on_shortfall)))
+
+
+class RowMarks(NamedTuple):
+    """What a plan cannot know of a row: it was found out when the sample was made."""
+
+    recipe: RecipeName
+    attempt: int  # candidates for this sample that were refused before this one
+    source_images: tuple[str, ...] = ()  # names of the real images that it was made from; none of the GAN's
 
 
 @dataclass(frozen=True, slots=True)
 class SampleBlock:
-    """Samples in memory: uint8 pixels [B, H, W, C] and, per sample, its class and its index in it."""
+    """A shard's samples in memory: uint8 pixels [B, H, W, C], what they are, and each one's marks.
 
+    `spec` names the samples that are here, in order: the shard's own, less those that no candidate passed for.
+    """
+
+    spec: ShardSpec
     pixels_BHWC: npt.NDArray[np.uint8]
-    class_index_B: npt.NDArray[np.int64]
-    sample_index_B: npt.NDArray[np.int64]
+    marks: tuple[RowMarks, ...]
+
+
+class ClassLedger(Record):
+    """What the gates let pass of one class, in a shard or in a whole run.
+
+    `accepted + fallback + missing` are the samples planned; `accepted` and `refused` together are `drawn`.
+    """
+
+    label: int
+    accepted: int = 0
+    fallback: int = 0  # made by the recipe of `on_shortfall` instead
+    missing: int = 0  # not made
+    drawn: int = 0  # candidates
+    refused: dict[str, int] = Field(default_factory=dict)  # by the gate that refused first
+
+
+class ShardLedger(Record):
+    """Of one shard's gates: what passed by class, and which samples it lacks."""
+
+    index: int
+    classes: tuple[ClassLedger, ...]
+    missing: tuple[ShardPiece, ...] = ()
 
 
 class ShardReceipt(Record):
@@ -301,6 +379,8 @@ class Manifest(Record):
     plan_sha256: str
     without: tuple[int, ...] = ()  # labels of the revoked classes, ascending
     shards: tuple[ShardReceipt, ...] = ()
+    ledger: tuple[ClassLedger, ...] = ()  # of a run with gates: what passed, by class
+    missing: tuple[ShardPiece, ...] = ()  # samples that were planned, and for which no candidate passed
 
 
 class SnapshotRun(Record):
@@ -324,9 +404,11 @@ class Revocation(Record):
     labels: tuple[int, ...] = ()
     why: str
 
-    def concerns(self, run_id: str, generator_sha256: str) -> bool:
+    def concerns(self, run_id: str | None, generator_sha256: str | None) -> bool:
         """Whether rows of this run are revoked."""
-        return run_id == self.run_id or generator_sha256 == self.generator_sha256
+        if self.generator_sha256 is not None:
+            return generator_sha256 == self.generator_sha256
+        return run_id == self.run_id
 
 
 class Snapshot(Record):

@@ -22,6 +22,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker has a core, not the machine
 
 
+@pytest.fixture(scope="session", autouse=True)
+def croissant_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """mlcroissant keeps what it extracted by the archive's name, for ever: not beside an earlier run's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CROISSANT_CACHE", str(tmp_path_factory.mktemp("croissant")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
     """A SeaweedFS server, started when the first test asks for it."""

@@ -31,7 +31,7 @@ from augment.mixing.order import Slice, buffered, draws, interleaved, picked_row
 from augment.mixing.screening import is_choosy, usable_rows
 from augment.mixing.tasks import MixedRow, Reading, ReadTask, RealTask, SyntheticTask
 from augment.store.reading import Dataset, open_dataset
-from augment.store.shards import remaining_spec
+from augment.store.shards import held_spec
 from augment.types import ImageShape, ShardReceipt
 
 if TYPE_CHECKING:
@@ -321,7 +321,7 @@ def _synthetic_tasks(dataset: Dataset, taken: dict[str, int], seed: int) -> Iter
     for run in dataset.runs:
         plan = run.plan.plan
         for shard in run.manifest.shards:
-            spec = remaining_spec(plan, shard.index, run.manifest.without)
+            spec = held_spec(plan, shard.index, run.manifest.without, run.manifest.missing)
             numbers = [number_of[plan.classes[piece.class_index].name] for piece in spec.pieces]
             shards.append((shard, plan.image))
             classes_by_shard.append(

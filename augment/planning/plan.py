@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from augment.planning.config import BalanceConfig
 from augment.planning.policy import targets, topped_up
-from augment.types import AugmentPlan, ClassCounts, ExistingRows, ImageShape
+from augment.types import AugmentPlan, ClassCounts, ExistingRows, ImageShape, RecipeName
 
 __all__ = ["make_plan"]
 
@@ -22,8 +22,10 @@ def make_plan(
     shard_rows: int,
     batch_size: int,
     existing: Sequence[ExistingRows] = (),
+    recipes: Sequence[RecipeName] | None = None,
 ) -> AugmentPlan:
-    """The plan that brings `counts`, with what a dataset holds already, to the targets of `balance`.
+    """The plan that brings `counts`, with what a dataset holds already, to the targets of `balance`, each class by its
+    recipe (None: all `gan`).
 
     `batch_size` is part of the plan because it is part of the pixels: matrix libraries choose their
     kernels, and so the order of their sums, by the size of a batch. Every forward pass therefore has exactly
@@ -36,7 +38,7 @@ def make_plan(
     return AugmentPlan(
         seed=seed,
         image=image,
-        classes=topped_up(targets(counts, balance), existing),
+        classes=topped_up(targets(counts, balance, recipes), existing),
         shard_rows=shard_rows,
         batch_size=batch_size,
     )

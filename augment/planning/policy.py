@@ -14,7 +14,7 @@ from fractions import Fraction
 
 from augment.errors import ConfigError, InputError
 from augment.planning.config import BalanceConfig
-from augment.types import ClassCounts, ClassInfo, ClassTarget, ExistingRows
+from augment.types import ClassCounts, ClassInfo, ClassTarget, ExistingRows, RecipeName
 
 __all__ = ["STRATEGIES", "Strategy", "targets", "topped_up"]
 
@@ -26,6 +26,7 @@ class _Class:
     info: ClassInfo
     real: int
     wanted: int = 0
+    recipe: RecipeName = "gan"
     notes: tuple[str, ...] = ()
 
     @property
@@ -76,24 +77,30 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 
-def targets(counts: ClassCounts, config: BalanceConfig) -> tuple[ClassTarget, ...]:
-    """The target of every class, in the order of `counts`; no class ever shrinks.
+def targets(
+    counts: ClassCounts, config: BalanceConfig, recipes: Sequence[RecipeName] | None = None
+) -> tuple[ClassTarget, ...]:
+    """The target of every class, in the order of `counts`, made by its recipe (None: all `gan`); none ever shrinks.
 
-    In this order: the strategy (up to `ratio` of the largest class, or a map's totals), `min_real`,
-    `max_per_class`, `max_total`. Wherever the target differs from what the strategy alone would ask, its
+    In this order: the strategy (up to `ratio` of the largest class, or a map's totals), the recipe `none`,
+    `min_real` (of generated classes), `max_per_class`, `max_total`. Wherever the target differs from what the strategy alone would ask, its
     `note` says why. Raises ConfigError for a map that names an unknown class or a total below the present
     count, and InputError for no images at all, or for a class below `min_real` under `refuse`.
     """
     if not counts.total:
         raise InputError("the source has no usable images: there is nothing to balance")
-    pairs = zip(counts.classes, counts.counts, strict=True)
+    if recipes is None:
+        recipes = ["gan"] * len(counts.counts)
+    rows = zip(counts.classes, counts.counts, recipes, strict=True)
     classes = sorted(
-        (_Class(info, real, wanted=real) for info, real in pairs), key=lambda each: each.info.label
+        (_Class(info, real, wanted=real, recipe=recipe) for info, real, recipe in rows),
+        key=lambda each: each.info.label,
     )
     if isinstance(config.strategy, dict):
         classes = _filled_by_map(classes, config.strategy)
     else:
         classes = _filled_to_ratio(classes, STRATEGIES[config.strategy](classes), config.ratio)
+    classes = [each.but(0, "recipe: none") if _is_left(each) else each for each in classes]
     classes = _without_too_small(classes, config)
     classes = _capped_per_class(classes, config.max_per_class)
     classes = _capped_in_total(classes, config.max_total)
@@ -138,6 +145,7 @@ def _target(each: _Class) -> ClassTarget:
         name=each.info.name,
         real=each.real,
         target=each.wanted,
+        recipe=each.recipe,
         note="; ".join(each.notes),
     )
 
@@ -186,9 +194,15 @@ def _unknown_class(name: str, names: dict[str, int]) -> str:
 # ---- limits -------------------------------------------------------------------------------------------
 
 
+def _is_left(each: _Class) -> bool:
+    return each.recipe == "none" and each.synthetic > 0
+
+
 def _without_too_small(classes: Sequence[_Class], config: BalanceConfig) -> list[_Class]:
     """Apply `min_real` to the classes that would be filled up."""
-    too_small = [each for each in classes if each.synthetic and each.real < config.min_real]
+    too_small = [
+        each for each in classes if each.recipe == "gan" and each.synthetic and each.real < config.min_real
+    ]
     if too_small and config.below_min_real == "refuse":
         raise InputError(_refusal(too_small, config.min_real))
     small_labels = {each.info.label for each in too_small}

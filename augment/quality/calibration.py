@@ -31,12 +31,12 @@ from augment.quality.crossfit import (
 )
 from augment.quality.gate_records import GATES, KeeperInfo, KeeperParts, Limits, References
 from augment.quality.gates import GateKeeper
-from augment.quality.neighbours import kth_nearest, nearest_view
+from augment.quality.neighbours import NearestSearch
 from augment.quality.pixel_views import middle_views, shifted_views
-from augment.quality.thresholds import class_scales, lower_limits, upper_limits
+from augment.quality.thresholds import class_means, lower_limits, upper_limits
 from augment.types import ImageShape, sha256_hex
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "folds_of"]
 
 _CPU = torch.device("cpu")
 _MOST_SCORED = 2_000  # real images a class whose distances are measured, to all others of the class
@@ -97,6 +97,19 @@ def calibrate(
     return GateKeeper(_judging(KeeperParts(info, ensemble, references, limits)))
 
 
+def folds_of(
+    pixels_NHWC: npt.NDArray[np.uint8], class_index_N: npt.NDArray[np.int64], folds: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """The fold that `calibrate` puts each of these images in, int64 [N]: member e of its ensemble saw none of
+    fold e. -1 is no fold; copies of an image are in its fold.
+    """
+    keys = _keys(pixels_NHWC, class_index_N)
+    place_of = {key: place for place, key in enumerate(sorted(set(keys)))}  # in the order of `_distinct`
+    class_index_D = np.array([class_index for class_index, _ in place_of], np.int64)
+    place_N = np.array([place_of[key] for key in keys], np.int64)
+    return assign_folds(class_index_D, folds, seed)[place_N]
+
+
 @dataclass(frozen=True, slots=True)
 class _Real:
     """Different images, class after class, in an order that their pixels alone decide."""
@@ -129,10 +142,16 @@ class _Scores:
 
 def _distinct(pixels_NHWC: npt.NDArray[np.uint8], class_index_N: npt.NDArray[np.int64]) -> _Real:
     first: dict[tuple[int, str], int] = {}
-    for position, class_index in enumerate(class_index_N.tolist()):
-        first.setdefault((class_index, sha256_hex(pixels_NHWC[position].tobytes())), position)
+    for position, key in enumerate(_keys(pixels_NHWC, class_index_N)):
+        first.setdefault(key, position)
     position_N = np.array([first[key] for key in sorted(first)], np.int64)
     return _Real(pixels_NHWC[position_N], class_index_N[position_N], position_N)
+
+
+def _keys(pixels_NHWC: npt.NDArray[np.uint8], class_index_N: npt.NDArray[np.int64]) -> list[tuple[int, str]]:
+    """What tells images apart: class and pixels."""
+    pairs = zip(class_index_N.tolist(), pixels_NHWC, strict=True)
+    return [(class_index, sha256_hex(pixels_HWC.tobytes())) for class_index, pixels_HWC in pairs]
 
 
 def _references(real: _Real, look: EnsembleLook, judged: Sequence[int]) -> References:
@@ -196,8 +215,9 @@ def _distances(
             parts["pixels"].append(
                 _pixel_distances(pixels_RHWC[rows], references.middle_RD[rows], scored, info)
             )
-            for name, neighbour in (("features", 1), ("k-th", k)):
-                parts[name].append(_unseen_distances(features_ERF, fold_R[rows], scored, neighbour))
+            nearest_SK = _unseen_distances(features_ERF, fold_R[rows], scored, k)
+            parts["features"].append(nearest_SK[:, 0])
+            parts["k-th"].append(nearest_SK[:, -1])
             classes.append(np.full(len(scored), class_index, np.int64))
         if progress is not None:
             progress("distances", done, len(judged))
@@ -213,13 +233,13 @@ def _pixel_distances(
     info: KeeperInfo,
 ) -> npt.NDArray[np.float32]:
     """Of each scored image the distance to the nearest other one, shifted and mirrored as candidates are."""
-    distances = []
+    search, distances = NearestSearch(middle_ND), []
     for first in range(0, len(scored_S), _BLOCK):
         block = scored_S[first : first + _BLOCK]
         views = shifted_views(
             pixels_NHWC[block], horizontal_flip=info.horizontal_flip, vertical_flip=info.vertical_flip
         )
-        distances.append(nearest_view(views, middle_ND, left_out_N=block).distance_N)
+        distances.append(search.nearest(views, left_out_N=block).distance_NK[:, 0])
     return np.concatenate(distances)
 
 
@@ -229,14 +249,15 @@ def _unseen_distances(
     scored_S: npt.NDArray[np.int64],
     k: int,
 ) -> npt.NDArray[np.float32]:
-    """Of each scored image the distance to its k-th nearest other one, as the member sees it that did not
+    """Of each scored image the distances to its k nearest other ones, [S, K], as the member sees them that did not
     see the image."""
-    distance_S = np.empty(len(scored_S), np.float32)
+    distance_SK = np.empty((len(scored_S), k), np.float32)
     for member, features_NF in enumerate(features_ENF):
         own_S = np.flatnonzero(fold_N[scored_S] == member)
         image = scored_S[own_S]
-        distance_S[own_S] = kth_nearest(features_NF[image], features_NF, k, left_out_N=image).distance_N
-    return distance_S
+        nearest = NearestSearch(features_NF).nearest(features_NF[image, None], k, left_out_N=image)
+        distance_SK[own_S] = nearest.distance_NK
+    return distance_SK
 
 
 def _limits(label: _Scores, distances: dict[str, _Scores], info: KeeperInfo) -> Limits:
@@ -301,7 +322,7 @@ class _InUnits:
 
 def _in_units(distance: _Scores, info: KeeperInfo) -> _InUnits:
     known = distance.positive()
-    scale_K = class_scales(known.value_S, known.class_index_S, info.class_count)
+    scale_K = class_means(known.value_S, known.class_index_S, info.class_count)
     relative_S = known.value_S / scale_K[known.class_index_S]
     return _InUnits(_Scores(relative_S, known.class_index_S), scale_K, info.config.prior_images)
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from augment.errors import ConfigError, DivergenceError, InputError, IntegrityError
-from augment.quality.network import FEATURES, JudgeNetwork, build_network
+from augment.quality.network import FEATURES, JudgeNetwork, NetworkSize, build_network, for_inference
 from augment.seeds import stream_id, uniforms
 from augment.types import ImageShape, Record, sha256_hex
 
@@ -49,6 +49,7 @@ class ClassifierInfo(Record):
     classes: int
     seed: int
     steps: int
+    network: NetworkSize = "full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Classifier:
     def __init__(self, info: ClassifierInfo, network: JudgeNetwork) -> None:
         self.info = info
         self._network = network.eval().requires_grad_(False)
+        self._frozen = for_inference(network)
 
     @torch.inference_mode()
     def look(self, pixels_NHWC: npt.NDArray[np.uint8], *, batch_size: int = _TILE) -> Look:
@@ -93,7 +95,7 @@ class Classifier:
                 tile_BHWC = pixels_NHWC[first : first + batch_size]
                 rows = len(tile_BHWC)
                 filled_BHWC = np.pad(tile_BHWC, ((0, batch_size - rows), (0, 0), (0, 0), (0, 0)))
-                features_BF, logits_BK = self._network(_to_network(filled_BHWC, device))
+                features_BF, logits_BK = self._frozen(_to_network(filled_BHWC, device))
                 features_NF[first : first + rows] = features_BF[:rows].cpu().numpy()
                 probability_NK[first : first + rows] = logits_BK[:rows].softmax(1).cpu().numpy()
         return Look(features_NF=features_NF, probability_NK=probability_NK)
@@ -126,7 +128,7 @@ class Classifier:
                 f"the classifier's SHA-256 is {found}, expected {sha256}: refusing to open it"
             )
         info = _read_info(data)
-        network = build_network(info.image, info.classes, seed=info.seed)
+        network = build_network(info.image, info.classes, seed=info.seed, size=info.network)
         try:
             network.load_state_dict(load(data))
         except (SafetensorError, RuntimeError) as error:
@@ -144,6 +146,7 @@ def fit_classifier(
     batch_size: int = 128,
     horizontal_flip: bool = False,
     vertical_flip: bool = False,
+    network_size: NetworkSize = "full",
     precision: Literal["fp32", "bf16"] = "fp32",
     device: torch.device = _CPU,
     log: Callable[[int, float], None] | None = None,
@@ -162,7 +165,7 @@ def fit_classifier(
     image = _check_training_data(pixels_NHWC, class_index_N, classes)
     if steps < 1 or batch_size < 2:
         raise ConfigError(f"steps={steps} must be at least 1, and batch_size={batch_size} at least 2")
-    network = build_network(image, classes, seed=seed).to(device).train()
+    network = build_network(image, classes, seed=seed, size=network_size).to(device).train()
     optimiser = _optimiser(network)
     draws = _Draws(class_index_N, image.size, seed, horizontal=horizontal_flip, vertical=vertical_flip)
     losses: list[Tensor] = []
@@ -182,7 +185,7 @@ def fit_classifier(
             losses.append(loss.detach())
             if (step + 1) % _REPORT_EVERY == 0 or step + 1 == steps:
                 _report(losses, step + 1, log)
-    info = ClassifierInfo(image=image, classes=classes, seed=seed, steps=steps)
+    info = ClassifierInfo(image=image, classes=classes, seed=seed, steps=steps, network=network_size)
     return Classifier(info, network)
 
 

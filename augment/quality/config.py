@@ -5,9 +5,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from augment.types import ConfigModel
+from augment.types import ConfigModel, ShortfallPolicy
 
-__all__ = ["GatesConfig"]
+__all__ = ["GatesConfig", "GatingConfig"]
 
 
 class GatesConfig(ConfigModel):
@@ -17,9 +17,11 @@ class GatesConfig(ConfigModel):
     """Classifiers that judge together, each fitted without one of this many parts of the real images; a
     real image is scored by the one that did not see it."""
 
-    judges: int | None = Field(default=None, ge=1)
-    """How many of them look at each candidate, the first ones; `null`: all. Limits stay honest with any
-    number: fewer cost less time, more agree better."""
+    judges: int | None = Field(default=1, ge=1)
+    """How many of them look at each candidate, the first ones; `null`: all. Limits are those of all members'
+    scores, so that a single one may refuse a little more or less; time is nearly in proportion. On Fashion-MNIST-LT one gives the same verdict as four on 98.4% of generated
+    images, and two on 99.6%; one lets 93.2% of unseen real images pass, four 93.8%, and either 5.7% of those
+    with a wrong label."""
 
     steps: int = Field(default=400, ge=1)
     """Updates of each classifier."""
@@ -52,9 +54,11 @@ class GatesConfig(ConfigModel):
     """The same between two generated images of a class, of which the later one is refused. Of M perfect
     samples beside n real images about M / n times this share are refused; 0 switches the gate off."""
 
-    discriminator_quantile: float = Field(default=0.05, ge=0, lt=0.5)
-    """A candidate is refused that the discriminator scores below this share of the class's real images, where
-    such scores are given; 0 switches the gate off."""
+    discriminator_quantile: float = Field(default=0.0, ge=0, lt=0.5)
+    """A candidate is refused that the discriminator scores below this share of the class's real images; 0
+    switches the gate off. Off, since these are its training images, which it knows by heart: with 0.05 it also
+    refuses 4% of a class's unseen real images where it was trained on 5,000, 13% where on 387, and 68% and 49%
+    where on 83 and 50 (Fashion-MNIST-LT): in the classes that need samples most."""
 
     prior_images: float = Field(default=10.0, gt=0)
     """A class's own images set its limits with weight n / (n + this), all classes together with the rest."""
@@ -64,3 +68,26 @@ class GatesConfig(ConfigModel):
         if self.judges is not None and self.judges > self.folds:
             raise ValueError(f"judges={self.judges} of folds={self.folds} classifiers: at most {self.folds}")
         return self
+
+
+class GatingConfig(GatesConfig):
+    """The gates of a run: their limits, and what becomes of samples that none of the candidates passes for."""
+
+    enabled: bool = True
+    """Whether samples are judged before they are committed."""
+
+    max_attempts: int = Field(default=10, ge=1, le=10_000)
+    """Candidates drawn for the samples of a class in a shard, at most, as a multiple of these samples."""
+
+    on_shortfall: ShortfallPolicy = "partial"
+    """What becomes of a sample for which no candidate passed: `partial` commits without it, counts it in the
+    manifest's ledger and ends with exit code 4; or the recipe that makes it instead, ungated: `classic`,
+    `duplicate` or `smote`."""
+
+    keep_rejected: int = Field(default=4, ge=0, le=100)
+    """Refused candidates kept for looking, of each class and gate, in each of the first shards."""
+
+    @property
+    def limits(self) -> GatesConfig:
+        """What decides the limits, and nothing else."""
+        return GatesConfig(**{name: getattr(self, name) for name in GatesConfig.model_fields})

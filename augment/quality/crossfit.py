@@ -110,6 +110,7 @@ def fit_ensemble(
             seed=digest64("gates.member", seed, member),
             steps=config.steps,
             batch_size=config.batch_size,
+            network_size="light",  # several look at every candidate, and it costs as much as half of one
             horizontal_flip=horizontal_flip,
             vertical_flip=vertical_flip,
             device=device,

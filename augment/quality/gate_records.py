@@ -85,6 +85,7 @@ class Verdicts:
     refused_by_B: npt.NDArray[np.int64]  # the first gate that refused, an index into GATES; -1 is accepted
     scores_BG: npt.NDArray[np.float32]  # distances, log p, a discriminator's score; NaN where there is none
     nearest_position_B: npt.NDArray[np.int64]  # of the class's real image that looks most alike, in pixels
+    features_EBF: npt.NDArray[np.float32]  # in units of the member's spread, for `GateKeeper.repeats`
 
     @property
     def accepted_B(self) -> npt.NDArray[np.bool_]:

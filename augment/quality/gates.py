@@ -3,30 +3,32 @@
 Owns the gates' scores, their order and the verdict. Limits come from elsewhere (augment.quality.calibration),
 and so do a discriminator's scores. A verdict depends on the candidate and its class alone: not on the batch, its
 size or its order. The one question that needs company, whether a generated image repeats another, is one of
-its own: `GateKeeper.duplicates`. Knows no GAN.
+its own: `GateKeeper.repeats`. Knows no GAN.
 
 B = candidates, H, W, C = rows, columns, channels, G = gates, E = members of the ensemble, R = real images
 kept for reference, F = features, D = numbers of a small picture, V = its views, K = classes.
 """
 
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from augment.errors import ConfigError, InputError
-from augment.quality.distances import Nearest
 from augment.quality.gate_file import parts_from_bytes, parts_to_bytes
-from augment.quality.gate_records import GATES, KeeperInfo, KeeperParts, Verdicts
-from augment.quality.neighbours import all_distances, earlier_duplicates, kth_nearest, nearest_view
-from augment.quality.pixel_views import middle_views, shifted_views
-from augment.quality.thresholds import lower_limits
+from augment.quality.gate_records import GATES, KeeperInfo, KeeperParts, References, Verdicts
+from augment.quality.neighbours import NearestSearch
+from augment.quality.pixel_views import shifted_views
+from augment.quality.repeats import Repeats
+from augment.quality.thresholds import class_means, lower_limits
 
 __all__ = ["GATES", "GateKeeper", "Verdicts"]
 
 _COPY_PIXELS, _COPY_FEATURES, _LABEL, _FAR_FEATURES, _FAR_PIXELS, _DISCRIMINATOR = range(len(GATES))
 _CPU = torch.device("cpu")
+_BLOCK = 256  # candidates whose views are in memory at a time: there are up to 36 of each
 
 
 class GateKeeper:
@@ -36,6 +38,7 @@ class GateKeeper:
         self.parts = parts
         self._references = parts.references
         self._limits = parts.limits
+        self._searches: dict[int, _ClassSearch] = {}  # of the classes that were asked for
 
     @property
     def info(self) -> KeeperInfo:
@@ -58,69 +61,62 @@ class GateKeeper:
         class_index_B: npt.NDArray[np.int64],
         *,
         discriminator_B: npt.NDArray[np.floating] | None = None,
+        gates: Collection[str] = GATES,
     ) -> Verdicts:
-        """Verdicts on uint8 candidates, each of the class that it was asked to be.
+        """Verdicts on uint8 candidates, each of the class that it was asked to be, by these gates alone.
 
         `discriminator_B` are the discriminator's scores, higher for more real: needed where
         `uses_discriminator`, and else recorded only. Raises InputError where the arrays don't fit or a class
         is not judged.
         """
         self._check(pixels_BHWC, class_index_B)
-        if discriminator_B is None and self.uses_discriminator:
+        if discriminator_B is None and self.uses_discriminator and "discriminator" in gates:
             raise InputError("these gates judge by a discriminator's scores too: pass discriminator_B")
         if discriminator_B is not None and discriminator_B.shape != class_index_B.shape:
             raise InputError(
                 f"{len(class_index_B)} candidates have {list(discriminator_B.shape)} discriminator scores"
             )
-        scores_BG, nearest_position_B = self._scores(pixels_BHWC, class_index_B)
+        scores_BG, nearest_position_B, features_EBF = self._scores(pixels_BHWC, class_index_B)
         if discriminator_B is not None:
             scores_BG[:, _DISCRIMINATOR] = discriminator_B
         refused_BG = scores_BG < self._limits.low_KG[class_index_B]
         refused_BG |= scores_BG > self._limits.high_KG[class_index_B]
         if self.uses_discriminator:  # a score that is no number passes no gate
             refused_BG[:, _DISCRIMINATOR] |= np.isnan(scores_BG[:, _DISCRIMINATOR])
+        refused_BG &= np.isin(GATES, list(gates))
         return Verdicts(
             refused_by_B=np.where(refused_BG.any(1), refused_BG.argmax(1), -1),
             scores_BG=scores_BG,
             nearest_position_B=nearest_position_B,
+            features_EBF=features_EBF,
         )
 
-    def duplicates(self, pixels_BHWC: npt.NDArray[np.uint8], class_index: int) -> npt.NDArray[np.int64]:
-        """Of each candidate of one class the first earlier one that is kept and near it, or -1, int64 [B].
+    def repeats(self, class_index: int) -> Repeats:
+        """Refuses accepted candidates of this class that repeat another, by the class's limits; nothing is kept yet.
 
-        The order is that of the rows: give a group's accepted candidates by their sample index. Near in
-        pixels or in features, by the class's limits. Raises InputError as `judge` does.
+        Raises InputError where the class is not judged.
         """
-        self._check(pixels_BHWC, np.full(len(pixels_BHWC), class_index, np.int64))
-        most_pixels = float(self._limits.duplicate_pixels_K[class_index])
-        most_features = float(self._limits.duplicate_features_K[class_index])
-        views_BVD = self._views(pixels_BHWC)
-        middle_BD = middle_views(pixels_BHWC)
-        features_EBF = self.parts.ensemble.look(pixels_BHWC).features_ENF
-        features_EBF = features_EBF / self._references.spread_E[:, None, None]
-
-        def near(one_R: npt.NDArray[np.int64], other_S: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-            views_RVD = views_BVD[one_R]
-            views_XD = views_RVD.reshape(-1, views_RVD.shape[2])
-            pixels_XS = all_distances(views_XD, middle_BD[other_S])
-            pixels_RVS = pixels_XS.reshape(*views_RVD.shape[:2], len(other_S))
-            features_RS = np.mean(
-                [all_distances(features_BF[one_R], features_BF[other_S]) for features_BF in features_EBF],
-                axis=0,
-            )
-            return np.asarray((pixels_RVS.min(1) < most_pixels) | (features_RS < most_features))
-
-        return earlier_duplicates(len(pixels_BHWC), near)
+        self._check_classes(np.array([class_index]))
+        rows = self._references.rows(class_index)
+        return Repeats(
+            self.info,
+            self._references.middle_RD[rows],
+            self._references.features_ERF[:, rows],
+            most_pixels=float(self._limits.duplicate_pixels_K[class_index]),
+            most_features=float(self._limits.duplicate_features_K[class_index]),
+        )
 
     def with_discriminator(
         self, real_score_N: npt.NDArray[np.floating], class_index_N: npt.NDArray[np.int64]
     ) -> "GateKeeper":
         """The same gates and one that asks a discriminator, its limits from real images' scores.
 
-        Scores are higher for more real, and compare within a class at least. A discriminator knows its training
-        images: scores of real images that it was not trained on make honest limits, those of training
-        images refuse more than `discriminator_quantile`. Raises InputError where a judged class has no score
-        or the arrays don't fit, ConfigError where the quantile is 0.
+        Scores are higher for more real and compare within a class alone: a constant added to all scores of a
+        class, and to its candidates', changes no verdict. Scores of real images that the discriminator was not
+        trained on make honest limits (Turner et al. 2019 hold a tenth out to calibrate on); those of training
+        images, which it knows by heart, refuse far more than `discriminator_quantile` where a class is small.
+        Raises InputError where a judged class has no score or the arrays don't fit, ConfigError where the
+        quantile is 0.
         """
         config = self.info.config
         if config.discriminator_quantile == 0:
@@ -130,8 +126,9 @@ class GateKeeper:
         if missing := sorted(set(self.judged_classes) - set(np.unique(class_index_N).tolist())):
             raise InputError(f"no real image of the classes {missing} has a discriminator score")
         low_KG = self._limits.low_KG.copy()
-        low_KG[:, _DISCRIMINATOR] = lower_limits(
-            real_score_N,
+        mean_K = class_means(real_score_N, class_index_N, self.info.class_count)
+        low_KG[:, _DISCRIMINATOR] = mean_K + lower_limits(
+            real_score_N - mean_K[class_index_N],
             class_index_N,
             self.info.class_count,
             quantile=config.discriminator_quantile,
@@ -154,8 +151,9 @@ class GateKeeper:
 
     def _scores(
         self, pixels_BHWC: npt.NDArray[np.uint8], class_index_B: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """All gates' scores, [B, G], the discriminator's NaN; and the nearest real image's position, [B]."""
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """All gates' scores, [B, G], the discriminator's NaN; the nearest real image's position, [B]; the features,
+        [E, B, F]."""
         scores_BG = np.full((len(pixels_BHWC), len(GATES)), np.nan, np.float32)
         position_B = np.full(len(pixels_BHWC), -1, np.int64)
         look = self.parts.ensemble.look(pixels_BHWC)
@@ -163,33 +161,44 @@ class GateKeeper:
         scores_BG[:, _LABEL] = look.log_probability_ENK[:, within_B, class_index_B].mean(0)
         features_EBF = look.features_ENF / self._references.spread_E[:, None, None]
         for class_index in np.unique(class_index_B).tolist():
-            own = np.flatnonzero(class_index_B == class_index)
-            rows = self._references.rows(class_index)
-            k = min(self.info.config.neighbours, max(1, rows.stop - rows.start - 1))  # as calibrated
-            nearest = self._nearest_in_pixels(pixels_BHWC[own], rows)
-            position_B[own] = self._references.position_R[rows][nearest.index_N]
-            scores_BG[own, _COPY_PIXELS] = scores_BG[own, _FAR_PIXELS] = nearest.distance_N
-            scores_BG[own, _COPY_FEATURES] = self._feature_distance(features_EBF[:, own], rows, 1)
-            scores_BG[own, _FAR_FEATURES] = self._feature_distance(features_EBF[:, own], rows, k)
-        return scores_BG, position_B
+            own, search = np.flatnonzero(class_index_B == class_index), self._search(class_index)
+            pixels_distance_B, row_B = self._nearest_in_pixels(pixels_BHWC[own], search)
+            position_B[own] = self._references.position_R[self._references.rows(class_index)][row_B]
+            scores_BG[own, _COPY_PIXELS] = scores_BG[own, _FAR_PIXELS] = pixels_distance_B
+            nearest_BK = self._nearest_in_features(features_EBF[:, own], search)
+            scores_BG[own, _COPY_FEATURES] = nearest_BK[:, 0]
+            scores_BG[own, _FAR_FEATURES] = nearest_BK[:, -1]
+        return scores_BG, position_B, features_EBF
 
-    def _nearest_in_pixels(self, pixels_BHWC: npt.NDArray[np.uint8], rows: slice) -> Nearest:
-        return nearest_view(self._views(pixels_BHWC), self._references.middle_RD[rows])
+    def _search(self, class_index: int) -> "_ClassSearch":
+        if class_index not in self._searches:
+            self._searches[class_index] = _ClassSearch.of(self._references, class_index)
+        return self._searches[class_index]
 
-    def _views(self, pixels_BHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        return shifted_views(
-            pixels_BHWC,
-            horizontal_flip=self.info.horizontal_flip,
-            vertical_flip=self.info.vertical_flip,
-        )
+    def _nearest_in_pixels(
+        self, pixels_BHWC: npt.NDArray[np.uint8], search: "_ClassSearch"
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Distance to the class's nearest real image and its place among those of the class, both [B]."""
+        distance_B = np.empty(len(pixels_BHWC), np.float32)
+        row_B = np.empty(len(pixels_BHWC), np.int64)
+        for first in range(0, len(pixels_BHWC), _BLOCK):
+            block = slice(first, first + _BLOCK)
+            views_BVD = shifted_views(
+                pixels_BHWC[block],
+                horizontal_flip=self.info.horizontal_flip,
+                vertical_flip=self.info.vertical_flip,
+            )
+            found = search.pixels.nearest(views_BVD)
+            distance_B[block], row_B[block] = found.distance_NK[:, 0], found.index_NK[:, 0]
+        return distance_B, row_B
 
-    def _feature_distance(
-        self, features_EBF: npt.NDArray[np.float32], rows: slice, k: int
+    def _nearest_in_features(
+        self, features_EBF: npt.NDArray[np.float32], search: "_ClassSearch"
     ) -> npt.NDArray[np.float32]:
-        """Mean over members of the distance to the k-th nearest of these references, [B]."""
-        reference_ERF = self._references.features_ERF[:, rows]
-        pairs = zip(features_EBF, reference_ERF, strict=True)
-        distances = [kth_nearest(query_BF, reference_RF, k).distance_N for query_BF, reference_RF in pairs]
+        """Mean over members of the distances to the nearest real images of the class, [B, K], the k-th last."""
+        k = min(self.info.config.neighbours, max(1, len(search.pixels) - 1))  # as calibrated
+        pairs = zip(search.features_E, features_EBF, strict=True)
+        distances = [known.nearest(features_BF[:, None], k).distance_NK for known, features_BF in pairs]
         return np.asarray(np.mean(distances, axis=0, dtype=np.float32))
 
     def _check(self, pixels_BHWC: npt.NDArray[np.uint8], class_index_B: npt.NDArray[np.int64]) -> None:
@@ -201,5 +210,25 @@ class GateKeeper:
                 f"the gates judge uint8 images [B, {image.size}, {image.size}, {image.channels}], "
                 f"not {pixels_BHWC.dtype} {list(pixels_BHWC.shape)}"
             )
+        self._check_classes(class_index_B)
+
+    def _check_classes(self, class_index_B: npt.NDArray[np.int64]) -> None:
         if unknown := sorted(set(np.unique(class_index_B).tolist()) - set(self.judged_classes)):
             raise InputError(f"the gates were not calibrated for candidates of the classes {unknown}")
+
+
+@dataclass(frozen=True, slots=True)
+class _ClassSearch:
+    """The real images of one class, ready to be searched."""
+
+    pixels: NearestSearch
+    features_E: tuple[NearestSearch, ...]
+
+    @classmethod
+    def of(cls, references: References, class_index: int) -> "_ClassSearch":
+        rows = references.rows(class_index)
+        features_ERF = references.features_ERF[:, rows]
+        return cls(
+            NearestSearch(references.middle_RD[rows]),
+            tuple(NearestSearch(features_RF) for features_RF in features_ERF),
+        )

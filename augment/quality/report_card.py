@@ -144,12 +144,14 @@ def fidelity_report(
     seed: int,
     cas: AccuracyScore | None = None,
     real_cas: AccuracyScore | None = None,
+    membership: bool = True,
 ) -> ReportCard:
     """The card of generated images against the real ones they were trained on, and real ones held out.
 
     `class_names[k]` is class k's name; `feature_space` is `FeatureSpace.name`; `seed` draws the bootstrap
     of the membership attack; `real_cas` is the score of a classifier taught by real images. Nearest
-    neighbours are sought among all training images, never among a sample.
+    neighbours are sought among all training images, never among a sample. `membership=False` leaves the attack
+    out: where the generator was trained on the held-out images too, it would find nothing, and prove nothing.
 
     Raises InputError where arrays don't fit, nothing was generated, or a generated class has no training
     image.
@@ -165,7 +167,7 @@ def fidelity_report(
         own = None if heldout is None else _of_classes(heldout, [class_index])
         sets = _of_classes(generated, [class_index]), _of_classes(training, [class_index]), own
         recalls = _recalls(class_index, cas, real_cas)
-        judged.append(_class_card(class_index, class_names[class_index], *sets, recalls, seed))
+        judged.append(_class_card(class_index, class_names[class_index], *sets, recalls, seed, membership))
     overall = _overall_card(judged, generated, heldout, cas, real_cas, seed)
     return ReportCard(
         feature_space=feature_space, overall=overall, classes=tuple(each.card for each in judged)
@@ -180,6 +182,7 @@ def _class_card(
     heldout: LabelledFeatures | None,
     recalls: ShareFigure,
     seed: int,
+    attacked: bool,
 ) -> _Judged:
     sets = matched_sets(
         generated.features_NF, training.features_NF, None if heldout is None else heldout.features_NF
@@ -191,6 +194,7 @@ def _class_card(
             nearest_distance(generated.features_NF, training.features_NF).astype(np.float64),
             nearest_distance(heldout.features_NF, training.features_NF).astype(np.float64),
         )
+    if attacked and heldout is not None and len(heldout.features_NF):
         scores = (
             membership_scores(training.features_NF, generated.features_NF),
             membership_scores(heldout.features_NF, generated.features_NF),

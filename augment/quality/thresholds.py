@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from augment.errors import ConfigError, InputError
 
-__all__ = ["class_scales", "lower_limits", "upper_limits"]
+__all__ = ["class_means", "lower_limits", "upper_limits"]
 
 _ROUNDING = 1e-12  # of cumulative weights
 
@@ -38,7 +38,9 @@ def lower_limits(
     `quantile` in [0, 0.5) and `prior_images` > 0 are q and m_0 of this file's formula. Raises InputError where
     there is no score or one is not finite, ConfigError where q or m_0 is out of range.
     """
-    _check(score_S, class_index_S, class_count, quantile, prior_images)
+    if not 0 <= quantile < 0.5 or not prior_images > 0:
+        raise ConfigError(f"quantile={quantile} must be in [0, 0.5), and prior_images={prior_images} above 0")
+    _check_scores(score_S, class_index_S, class_count)
     if quantile == 0:
         return np.full(class_count, -np.inf)
     order = np.argsort(score_S, kind="stable")
@@ -69,31 +71,25 @@ def upper_limits(
     return -lower_limits(-score_S, class_index_S, class_count, quantile=quantile, prior_images=prior_images)
 
 
-def class_scales(
+def class_means(
     score_S: npt.NDArray[np.floating], class_index_S: npt.NDArray[np.int64], class_count: int
 ) -> npt.NDArray[np.float64]:
-    """Mean score of each class, [K], for scores > 0 whose size differs from class to class, as distances do.
+    """Mean score of each class, [K], so that one class's scores serve as another's prior.
 
-    Divided by it, one class's scores serve as another's prior. A class without scores has the mean of the
-    others' scales. Raises InputError where there is no score.
+    Divided by it where their size differs from class to class, as that of distances does; less it where their
+    origin does, as that of a discriminator's scores does. A class without scores has the mean of the others'
+    means. Raises InputError where there is no score or one is not finite.
     """
-    if not len(score_S):
-        raise InputError("class scales: no class has a score")
+    _check_scores(score_S, class_index_S, class_count)
     counts_K = np.bincount(class_index_S, minlength=class_count)
     sums_K = np.bincount(class_index_S, weights=score_S, minlength=class_count)
-    scale_K = sums_K / np.maximum(counts_K, 1)
-    return np.where(counts_K > 0, scale_K, scale_K[counts_K > 0].mean())
+    mean_K = sums_K / np.maximum(counts_K, 1)
+    return np.where(counts_K > 0, mean_K, mean_K[counts_K > 0].mean())
 
 
-def _check(
-    score_S: npt.NDArray[np.floating],
-    class_index_S: npt.NDArray[np.int64],
-    class_count: int,
-    quantile: float,
-    prior_images: float,
+def _check_scores(
+    score_S: npt.NDArray[np.floating], class_index_S: npt.NDArray[np.int64], class_count: int
 ) -> None:
-    if not 0 <= quantile < 0.5 or not prior_images > 0:
-        raise ConfigError(f"quantile={quantile} must be in [0, 0.5), and prior_images={prior_images} above 0")
     if not len(score_S) or class_index_S.shape != score_S.shape or not np.isfinite(score_S).all():
         raise InputError(
             f"limits need finite scores with a class each, not {list(score_S.shape)} scores and "

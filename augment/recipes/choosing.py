@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from augment.config_fields import did_you_mean
 from augment.errors import ConfigError, InputError
-from augment.recipes.config import RecipeChoice, RecipeName
-from augment.types import ClassInfo, ClassTarget
+from augment.recipes.config import RecipeChoice
+from augment.types import ClassInfo, ClassTarget, RecipeName
 
 __all__ = ["DEFAULT_RECIPE", "choose_recipes", "refuse_impossible"]
 

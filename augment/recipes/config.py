@@ -5,13 +5,9 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from augment.types import ConfigModel
+from augment.types import ConfigModel, RecipeName
 
-__all__ = ["ClassicConfig", "PresetName", "RecipeChoice", "RecipeName", "SmoteConfig"]
-
-RecipeName = Literal["gan", "classic", "duplicate", "smote", "none"]
-"""`gan`: from noise, by the trained generator; `classic`: real images of the class, changed by an albumentations
-pipeline; `duplicate`: real images again; `smote`: between a real image and a neighbour; `none`: no samples."""
+__all__ = ["ClassicConfig", "PresetName", "RecipeChoice", "SmoteConfig"]
 
 RecipeChoice = Literal["gan", "classic", "duplicate", "smote", "none", "auto"] | dict[str, RecipeName]
 """One recipe for all classes; `auto`: as a recommendation says, class by class; or a map from class name to

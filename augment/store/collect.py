@@ -6,6 +6,7 @@
     revoked     shards that only revoked rows need, longer than the grace after their revocation
     unfinished  what killed processes left of single writes
 
+A shard's ledger and the refused candidates that were kept beside it go with it, for the same reason.
 Plans, manifests, snapshots and models are kept for ever. The grace period is a courtesy to those at work,
 measured by the store's own clock. Safety rests on order alone, so that no clock can break it:
 
@@ -27,6 +28,7 @@ from typing import Literal
 
 from augment.errors import ConfigError, InputError, IntegrityError
 from augment.objects import LocalStore, ObjectStore, StoredObject
+from augment.store.ledgers import ledger_prefix
 from augment.store.records import (
     latest_snapshot,
     manifest_key,
@@ -38,6 +40,7 @@ from augment.store.records import (
     snapshot_key,
     version_times,
 )
+from augment.store.rejected import rejected_prefix
 from augment.store.shards import parse_shard_key, shard_prefix
 from augment.types import Manifest, Revocation
 
@@ -141,27 +144,39 @@ def _garbage_of_run(
     store: ObjectStore, run_id: str, until_s: float, revoked: Sequence[Revocation], *, seal: bool
 ) -> Iterator[Garbage]:
     """What may go of one run; with `seal` an abandoned run is aborted first."""
-    shards = [found for found in store.list(shard_prefix(run_id)) if parse_shard_key(found.key)]
+    data = _data_of(store, run_id)
     manifests = run_manifests(store, run_id)  # after the listing: see the module's docstring
     if not manifests:
-        if not _is_abandoned(store, run_id, shards, until_s):
+        if not _is_abandoned(store, run_id, [found for _, found in data], until_s):
             return
         aborted = _aborted(store, run_id)
         manifests = (_sealed(store, aborted) if seal else aborted,)
     if all(manifest.status == "aborted" for manifest in manifests):
-        yield from _garbage(run_id, "abandoned", [found for found in shards if found.modified_s <= until_s])
+        yield from _garbage(run_id, "abandoned", [found for _, found in data if found.modified_s <= until_s])
         return
     live = _named(manifest for manifest in manifests if not _is_revoked(store, manifest, revoked))
     dead = _named(manifests) - live
-    unlisted = [found for found in shards if found.key not in live and found.key not in dead]
+    unlisted = [found for shard, found in data if shard not in live and shard not in dead]
     yield from _garbage(run_id, "unlisted", [found for found in unlisted if found.modified_s <= until_s])
-    yield from _garbage(run_id, "revoked", [found for found in shards if found.key in dead])
+    yield from _garbage(run_id, "revoked", [found for shard, found in data if shard in dead])
 
 
-def _is_abandoned(store: ObjectStore, run_id: str, shards: Sequence[StoredObject], until_s: float) -> bool:
-    """Neither the plan nor any shard is younger than the grace."""
+def _data_of(store: ObjectStore, run_id: str) -> list[tuple[str, StoredObject]]:
+    """A run's shards, their ledgers and their refused candidates, each with the key of the shard it belongs to."""
+    data = [(found.key, found) for found in store.list(shard_prefix(run_id)) if parse_shard_key(found.key)]
+    for prefix in (ledger_prefix(run_id), rejected_prefix(run_id)):
+        for found in store.list(prefix):
+            name, _, _ = found.key.removeprefix(prefix).rpartition(".")
+            shard = f"{shard_prefix(run_id)}{name}.parquet"
+            if parse_shard_key(shard) is not None:
+                data.append((shard, found))
+    return data
+
+
+def _is_abandoned(store: ObjectStore, run_id: str, data: Sequence[StoredObject], until_s: float) -> bool:
+    """Neither the plan nor any of the run's data is younger than the grace."""
     plan = [found for found in store.list(plan_key(run_id)) if found.key == plan_key(run_id)]
-    return all(found.modified_s <= until_s for found in (*plan, *shards))
+    return all(found.modified_s <= until_s for found in (*plan, *data))
 
 
 def _aborted(store: ObjectStore, run_id: str) -> Manifest:

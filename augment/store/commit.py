@@ -1,6 +1,7 @@
 """The commit protocol: from a run's plan to a dataset version, safe to kill, resume and race anywhere.
 
     _runs/<run>/plan.json                        what the run makes; written first, never changed
+    _ledgers/<run>/<index:06d>-<sha256>.json     of a run with gates, put before the shard: what passed
     data/<run>/<index:06d>-<sha256>.parquet      the shards; identical bytes have identical keys
     _runs/<run>/manifest.json                    the run's commit point: committed or aborted
     _snapshots/<version:020d>.json               the dataset's commit point
@@ -15,13 +16,14 @@ hears RetryLaterError, and the same calls make another run. Knows no pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from augment.errors import ConfigError, IntegrityError, PartialError, RetryLaterError
 from augment.objects import ObjectStore
 from augment.store.existing import existing_rows, shared_samples
+from augment.store.ledgers import read_ledgers, summed_ledgers
 from augment.store.records import (
     Stored,
     latest_snapshot,
@@ -32,12 +34,16 @@ from augment.store.records import (
     snapshot_key,
     stored_manifest,
 )
-from augment.store.shards import parse_shard_key, shard_key, shard_prefix
+from augment.store.shards import held_spec, parse_shard_key, shard_key, shard_prefix
 from augment.types import (
     AugmentPlan,
+    ClassLedger,
+    GatesPin,
     Manifest,
+    RecipeSpecs,
     Revocation,
     RunPlan,
+    ShardPiece,
     ShardReceipt,
     Snapshot,
     SnapshotRun,
@@ -77,11 +83,14 @@ class RunProgress:
 def make_run_plan(
     plan: AugmentPlan,
     *,
-    generator_sha256: str,
+    generator_sha256: str | None,
     image_format: Literal["png", "webp"],
     augmentation: dict[str, Any] | None,
     versions: Mapping[str, str],
+    recipes: RecipeSpecs | None = None,
+    gates: GatesPin | None = None,
     source_fingerprint: str | None = None,
+    source_sha256: str | None = None,
 ) -> RunPlan:
     """The plan of one run, as its first attempt; its id is a hash of everything given but `versions`.
 
@@ -97,7 +106,10 @@ def make_run_plan(
         generator_sha256=generator_sha256,
         image_format=image_format,
         augmentation=augmentation,
+        recipes=recipes or RecipeSpecs(),
+        gates=gates,
         source_fingerprint=source_fingerprint,
+        source_sha256=source_sha256,
         versions=dict(versions),
     )
     return run.model_copy(update={"run_id": run_id_of(run)})
@@ -105,17 +117,23 @@ def make_run_plan(
 
 def run_id_of(run: RunPlan) -> str:
     """16 hex digits: a hash of all that decides the run's rows, of its attempt, and of no library's version."""
-    # albumentations puts its own version into a pipeline's dict form; that, too, is a version
-    transforms = {key: value for key, value in (run.augmentation or {}).items() if key != "__version__"}
     identity = {
         "plan": run.plan.model_dump(mode="json"),
         "generator_sha256": run.generator_sha256,
         "image_format": run.image_format,
-        "augmentation": transforms,
+        "augmentation": _transforms(run.augmentation),
         "source_fingerprint": run.source_fingerprint,
+        "source_sha256": run.source_sha256,
+        "recipes": {"classic": _transforms(run.recipes.classic), "smote": run.recipes.smote},
+        "gates": run.gates.model_dump(mode="json") if run.gates is not None else None,
     }
     attempt = {"attempt": run.attempt} if run.attempt else {}
     return sha256_hex(canonical_json(identity | attempt))[:16]
+
+
+def _transforms(pipeline: dict[str, Any] | None) -> dict[str, Any]:
+    """albumentations puts its own version into a pipeline's dict form; that, too, is a library's version."""
+    return {key: value for key, value in (pipeline or {}).items() if key != "__version__"}
 
 
 def check_existing(
@@ -210,25 +228,44 @@ def seal_run(store: ObjectStore, run: RunPlan, policy: ExistingPolicy | None = N
     run was aborted meanwhile; with a policy, as `publish`.
     """
     found = list_shards(store, run)
-    missing = [index for index in range(run.plan.num_shards) if index not in found]
-    if missing:
+    lacking = [index for index in range(run.plan.num_shards) if index not in found]
+    if lacking:
         if (sealed := stored_manifest(store, run.run_id)) is not None:  # `augment gc` may have aborted it
             return _committed(store, sealed.record)
         raise PartialError(
-            f"run {run.run_id} at {store.uri}: {len(missing)} of {run.plan.num_shards} shards are missing "
-            f"({_some(missing)}); run the same command again to make them"
+            f"run {run.run_id} at {store.uri}: {len(lacking)} of {run.plan.num_shards} shards are missing "
+            f"({_some(lacking)}); run the same command again to make them"
         )
     if policy is not None:
         _check_publishable(store, latest_snapshot(store), run, policy)
+    shards = [found[index] for index in range(run.plan.num_shards)]
+    ledger, missing = _passed(store, run, shards)
     manifest = Manifest(
         run_id=run.run_id,
         status="committed",
         plan_sha256=sha256_hex(run.to_json()),
-        shards=tuple(found[index] for index in range(run.plan.num_shards)),
+        shards=tuple(_as_held(run, shard, missing) for shard in shards),
+        ledger=ledger,
+        missing=missing,
     )
     if store.put_if_absent(manifest_key(run.run_id), manifest.to_json()):
         return manifest
     return _committed(store, read_manifest(store, run.run_id).record)
+
+
+def _passed(
+    store: ObjectStore, run: RunPlan, shards: Sequence[ShardReceipt]
+) -> tuple[tuple[ClassLedger, ...], tuple[ShardPiece, ...]]:
+    """What the gates let pass, by class, and the samples that are missing; nothing of a run without gates."""
+    if run.gates is None:
+        return (), ()
+    return summed_ledgers(run, read_ledgers(store, run.run_id, shards))
+
+
+def _as_held(run: RunPlan, shard: ShardReceipt, missing: Sequence[ShardPiece]) -> ShardReceipt:
+    if not missing:
+        return shard
+    return shard.model_copy(update={"rows": held_spec(run.plan, shard.index, (), missing).rows})
 
 
 def publish(store: ObjectStore, manifest: Manifest, policy: ExistingPolicy) -> Snapshot:
@@ -305,7 +342,7 @@ def _check_not_revoked(
 ) -> None:
     """What was revoked once does not come back, not even after a `replace` that dropped it."""
     for revocation in latest.revoked:
-        if revocation.concerns(run_id or "", generator_sha256 or ""):
+        if revocation.concerns(run_id, generator_sha256):
             other = (
                 "" if revocation.run_id is None else "output.on_existing=top-up for other samples of it, or "
             )

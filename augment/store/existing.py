@@ -1,7 +1,7 @@
 """What a dataset holds already, class by class: where a top-up, and a run that is appended, go on.
 
-Owns counting rows from plans and versions alone: no manifest and no shard is opened. Only published versions
-count, so that a killed run computes the same plan again. Knows no targets.
+Owns counting rows from plans, versions and, of runs with gates, manifests: no shard is opened. Only published
+versions count, so that a killed run computes the same plan again. Knows no targets.
 """
 
 from __future__ import annotations
@@ -10,10 +10,17 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
 from augment.objects import ObjectStore
-from augment.store.records import latest_snapshot, read_plan, read_snapshot
-from augment.types import AugmentPlan, ExistingRows, RunPlan, Snapshot
+from augment.store.records import latest_snapshot, read_manifest, read_plan, read_snapshot
+from augment.types import AugmentPlan, ClassTarget, ExistingRows, Manifest, RunPlan, Snapshot
 
-__all__ = ["existing_rows", "next_indices", "published_runs", "shared_samples", "snapshots_back_from"]
+__all__ = [
+    "existing_rows",
+    "published_runs",
+    "repeats",
+    "rows_by_label",
+    "shared_samples",
+    "snapshots_back_from",
+]
 
 
 def existing_rows(store: ObjectStore) -> tuple[ExistingRows, ...]:
@@ -26,12 +33,12 @@ def existing_rows(store: ObjectStore) -> tuple[ExistingRows, ...]:
     latest = latest_snapshot(store)
     if latest is None:
         return ()
-    plans = {run.run_id: run.plan for run in published_runs(store, latest.record)}
-    rows = _rows_by_label(latest.record, plans)
-    next_index = next_indices(plans.values())
+    runs = {run.run_id: run for run in published_runs(store, latest.record)}
+    rows = _rows_in(store, latest.record, runs)
+    next_index = _next_indices(run.plan for run in runs.values())
     names: dict[int, str] = {}
-    for plan in plans.values():
-        for target in plan.classes:
+    for run in runs.values():
+        for target in run.plan.classes:
             names.setdefault(target.label, target.name)
     return tuple(
         ExistingRows(label=label, name=names[label], rows=rows[label], next_index=next_index[label])
@@ -49,7 +56,7 @@ def published_runs(store: ObjectStore, newest: Snapshot) -> tuple[RunPlan, ...]:
     return tuple(runs.values())
 
 
-def next_indices(plans: Iterable[AugmentPlan]) -> Counter[int]:
+def _next_indices(plans: Iterable[AugmentPlan]) -> Counter[int]:
     """One past the highest sample index of these plans, by label; 0 for a label that none of them has."""
     ends: Counter[int] = Counter()
     for plan in plans:
@@ -58,17 +65,36 @@ def next_indices(plans: Iterable[AugmentPlan]) -> Counter[int]:
     return ends
 
 
+def repeats(ours: RunPlan, our_class: ClassTarget, theirs: RunPlan, their_class: ClassTarget) -> bool:
+    """Whether samples of these classes with one index are the same: of one noise and generator, or of one recipe."""
+    if ours.plan.seed != theirs.plan.seed or our_class.recipe != their_class.recipe:
+        return False
+    if our_class.recipe == "gan":
+        return ours.generator_sha256 == theirs.generator_sha256
+    return ours.source_sha256 == theirs.source_sha256
+
+
 def shared_samples(one: RunPlan, other: RunPlan, without: Collection[int] = ()) -> tuple[int, ...]:
-    """Labels, but for those in `without`, of which both runs hold a sample of the same noise and generator."""
-    if (one.generator_sha256, one.plan.seed) != (other.generator_sha256, other.plan.seed):
-        return ()
+    """Labels, but for those in `without`, of which both runs hold a sample that `repeats` the other's."""
     theirs = {target.label: target for target in other.plan.classes if target.label not in without}
     return tuple(
         ours.label
         for ours in one.plan.classes
         if (there := theirs.get(ours.label)) is not None
+        and repeats(one, ours, other, there)
         and max(ours.first, there.first) < min(ours.first + ours.synthetic, there.first + there.synthetic)
     )
+
+
+def rows_by_label(run: RunPlan, manifest: Manifest) -> dict[int, int]:
+    """Rows that a manifest of `run` lists, by the label of every class of the plan; 0 for one that was revoked."""
+    missing: Counter[int] = Counter()
+    for piece in manifest.missing:
+        missing[piece.class_index] += piece.count
+    return {
+        target.label: 0 if target.label in manifest.without else target.synthetic - missing[index]
+        for index, target in enumerate(run.plan.classes)
+    }
 
 
 def snapshots_back_from(store: ObjectStore, newest: Snapshot) -> Iterator[Snapshot]:
@@ -78,10 +104,14 @@ def snapshots_back_from(store: ObjectStore, newest: Snapshot) -> Iterator[Snapsh
         yield read_snapshot(store, version).record
 
 
-def _rows_by_label(snapshot: Snapshot, plans: dict[str, AugmentPlan]) -> Counter[int]:
+def _rows_in(store: ObjectStore, snapshot: Snapshot, runs: dict[str, RunPlan]) -> Counter[int]:
     rows: Counter[int] = Counter()
     for listed in snapshot.runs:
-        for target in plans[listed.run_id].classes:
-            if target.label not in listed.without:
-                rows[target.label] += target.synthetic
+        run = runs[listed.run_id]
+        if run.gates is not None:  # samples may be missing
+            rows.update(rows_by_label(run, read_manifest(store, listed.run_id, listed.without).record))
+        else:
+            for target in run.plan.classes:
+                if target.label not in listed.without:
+                    rows[target.label] += target.synthetic
     return rows

@@ -36,7 +36,7 @@ class RunSummary(Record):
 
     run_id: str
     plan_id: str
-    generator_sha256: str
+    generator_sha256: str | None  # None where no class has the recipe `gan`
     source_fingerprint: str | None
     rows: int
     files: int

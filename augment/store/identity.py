@@ -5,7 +5,8 @@ but for two cases, both decided here from what is stored and nothing else, so th
 run again, means the same run:
 
 - Noise depends on (seed, label, index), so that an appended run must not begin at an index that the same
-  generator and seed have been published with: it goes on after them. The job that was appended is found again.
+  generator (or recipe, from the same images) and seed have been published with: it goes on after them. The job
+  that was appended is found again.
 - A run that `augment gc` has aborted never comes back. The next attempt at the job has an id of its own.
 
 Owns no write, and knows no Ray.
@@ -13,11 +14,13 @@ Owns no write, and knows no Ray.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from augment.objects import ObjectStore
 from augment.store.commit import ExistingPolicy, run_id_of
-from augment.store.existing import next_indices, published_runs, shared_samples
+from augment.store.existing import published_runs, repeats, shared_samples
 from augment.store.records import latest_snapshot, stored_manifest
-from augment.types import AugmentPlan, RunPlan, Snapshot
+from augment.types import AugmentPlan, ClassTarget, RunPlan, Snapshot
 
 __all__ = ["run_for"]
 
@@ -44,16 +47,26 @@ def _appended(store: ObjectStore, job: RunPlan) -> RunPlan:
     for there in published.values():
         if _begun_at_0(there) == _begun_at_0(job) and _may_stay(there, latest.record, published):
             return _but(job, there.plan, there.attempt)
-    spent = next_indices(
-        there.plan
-        for there in published.values()
-        if (there.generator_sha256, there.plan.seed) == (job.generator_sha256, job.plan.seed)
-    )
     classes = tuple(
-        target.model_copy(update={"first": spent[target.label]}) if target.synthetic else target
+        target.model_copy(update={"first": _spent(job, target, published.values())})
+        if target.synthetic
+        else target
         for target in job.plan.classes
     )
     return _but(job, job.plan.model_copy(update={"classes": classes}), attempt=0)
+
+
+def _spent(job: RunPlan, target: ClassTarget, published: Iterable[RunPlan]) -> int:
+    """One past the highest index of the class in published runs whose samples those of the job would repeat."""
+    return max(
+        (
+            there.first + there.synthetic
+            for run in published
+            for there in run.plan.classes
+            if there.label == target.label and repeats(job, target, run, there)
+        ),
+        default=0,
+    )
 
 
 def _may_stay(run: RunPlan, newest: Snapshot, published: dict[str, RunPlan]) -> bool:

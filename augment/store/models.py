@@ -1,20 +1,26 @@
-"""Where a model lies: its training's identity, its snapshots, and the finished generator.
+"""Where a model lies: its training's identity, its snapshots, and the finished generator with its critic.
 
     _models/<name>/training.json                       what decides the weights: put once, then compared
     _models/<name>/source.json                         what the source held when it was last decoded
     _models/<name>/real-samples.npz                    a few real images of each class, for looking
     _models/<name>/judge-<sha256>.safetensors          the classifier that quality is measured with meanwhile
     _models/<name>/judge.json                          which one: put once
+    _models/<name>/gates-<sha256>.safetensors          quality gates, calibrated on the real images
+    _models/<name>/gates-<identity>.json               which ones, for the settings and images of this digest: put once
     _models/<name>/snapshots/<attempt>-<step>-<digest>[-best]/…
                                                        the last two snapshots, and the last marked as best
     _models/<name>/grids/…  tensorboard/…              pictures and curves
     _models/<name>/generator-<sha256>.safetensors      the result
-    _models/<name>/model.json                          the result's commit point
+    _models/<name>/critic-<sha256>.safetensors         the discriminator of the same step, which scores samples
+    _models/<name>/model.json                          the result's commit point: which generator, which critic
 
 A snapshot is there once its commit file is, which is written last and deleted first. Names sort by age: the
 attempt counts the times that training went back to an earlier step. That one is the best is part of its
 name, so there is no pointer that could be left behind; whoever drops snapshots keeps the last two and the
 last best of all that are there, so that drivers which race, or die anywhere, never take these away.
+
+Generator and critic are named by their digests and put before model.json, which is put once and names both:
+drivers that race may leave a file that nothing names, never a generator beside another training's critic.
 
 Owns these keys and the order in which they are written. To it a snapshot is named bytes: what is inside
 is augment.gan's.
@@ -24,7 +30,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
+from typing_extensions import Self
 
 from augment.errors import ConfigError, IntegrityError
 from augment.objects import ObjectNotFoundError, ObjectStore, open_store
@@ -33,6 +40,7 @@ from augment.types import BadImage, ClassCounts, ModelRef, Record, sha256_hex
 __all__ = [
     "ClassQuality",
     "FoundModel",
+    "GatesRecord",
     "JudgeRecord",
     "ModelFolder",
     "ModelRecord",
@@ -68,6 +76,13 @@ class JudgeRecord(Record):
     sha256: str
 
 
+class GatesRecord(Record):
+    """Calibrated quality gates: their file's key and digest."""
+
+    key: str
+    sha256: str
+
+
 class ClassQuality(Record):
     """How good one class's samples were when last measured; None is 'too few real images to tell'."""
 
@@ -78,7 +93,7 @@ class ClassQuality(Record):
 
 
 class ModelRecord(Record):
-    """A finished model: the generator's key and digest, and how its training went."""
+    """A finished model: the keys and digests of its generator and critic, and how its training went."""
 
     key: str
     sha256: str
@@ -87,6 +102,14 @@ class ModelRecord(Record):
     ended: str | None = None  # why training stopped: its steps, a budget, a plateau
     best_step: int | None = None  # of the weights exported, where the best measured ones were
     evaluation: tuple[ClassQuality, ...] = ()  # of these, while training
+    critic_key: str | None = None  # None where the model was trained before critics were kept
+    critic_sha256: str | None = None
+
+    @model_validator(mode="after")
+    def _critic_is_whole(self) -> Self:
+        if (self.critic_key is None) != (self.critic_sha256 is None):
+            raise ValueError("critic_key and critic_sha256 belong together: give both or neither")
+        return self
 
 
 def snapshot_sha256(files: Mapping[str, bytes]) -> str:
@@ -109,6 +132,11 @@ class _SnapshotName(NamedTuple):
     def parse(cls, text: str) -> "_SnapshotName | None":
         match = _SNAPSHOT_NAME.fullmatch(text)
         return cls(int(match[1]), int(match[2]), match[3], match[4] is not None) if match else None
+
+
+class _StoredNetwork(NamedTuple):
+    key: str
+    sha256: str
 
 
 class ModelFolder:
@@ -164,9 +192,8 @@ class ModelFolder:
 
     def put_judge(self, judge: bytes) -> JudgeRecord:
         """Store the classifier, then which one it is; if another driver was first, theirs holds."""
-        sha256 = sha256_hex(judge)
-        record = JudgeRecord(key=f"{self.root}/judge-{sha256}.safetensors", sha256=sha256)
-        self.store.put_if_absent(record.key, judge)
+        stored = self._put_network("judge", judge)
+        record = JudgeRecord(key=stored.key, sha256=stored.sha256)
         if self.store.put_if_absent(f"{self.root}/judge.json", record.to_json()):
             return record
         adopted = self.judge()
@@ -176,6 +203,20 @@ class ModelFolder:
     def judge(self) -> JudgeRecord | None:
         """The classifier, if one was fitted."""
         return self._record(f"{self.root}/judge.json", JudgeRecord)
+
+    def put_gates(self, gates: bytes, identity: str) -> GatesRecord:
+        """Store calibrated gates, then that they are those of `identity`; if another driver was first, theirs hold."""
+        stored = self._put_network("gates", gates)
+        record = GatesRecord(key=stored.key, sha256=stored.sha256)
+        if self.store.put_if_absent(f"{self.root}/gates-{identity}.json", record.to_json()):
+            return record
+        adopted = self.gates(identity)
+        assert adopted is not None  # noqa: S101  # it exists, and nothing deletes it
+        return adopted
+
+    def gates(self, identity: str) -> GatesRecord | None:
+        """The gates for what `identity` is a digest of, if they were calibrated."""
+        return self._record(f"{self.root}/gates-{identity}.json", GatesRecord)
 
     def put_snapshot(
         self, files: Mapping[str, bytes], *, step: int, attempt: int = 0, best: bool = False
@@ -207,19 +248,24 @@ class ModelFolder:
         self,
         generator: bytes,
         *,
+        critic: bytes | None = None,
         steps: int,
         training_sha256: str,
         ended: str | None = None,
         best_step: int | None = None,
         evaluation: tuple[ClassQuality, ...] = (),
     ) -> ModelRecord:
-        """Store the finished generator, then its commit point; if another driver was first, theirs holds."""
-        sha256 = sha256_hex(generator)
-        key = f"{self.root}/generator-{sha256}.safetensors"
-        self.store.put_if_absent(key, generator)
+        """Store the finished generator and its critic, then their commit point.
+
+        If another driver was first, its pair holds.
+        """
+        made = self._put_network("generator", generator)
+        scoring = None if critic is None else self._put_network("critic", critic)
         record = ModelRecord(
-            key=key,
-            sha256=sha256,
+            key=made.key,
+            sha256=made.sha256,
+            critic_key=scoring.key if scoring else None,
+            critic_sha256=scoring.sha256 if scoring else None,
             steps=steps,
             training_sha256=training_sha256,
             ended=ended,
@@ -239,6 +285,12 @@ class ModelFolder:
     def ref(self, record: ModelRecord) -> ModelRef:
         """Where the generator is read from, and its digest."""
         return ModelRef(uri=self.store.uri_of(record.key), sha256=record.sha256)
+
+    def _put_network(self, kind: str, data: bytes) -> "_StoredNetwork":
+        sha256 = sha256_hex(data)
+        key = f"{self.root}/{kind}-{sha256}.safetensors"
+        self.store.put_if_absent(key, data)
+        return _StoredNetwork(key, sha256)
 
     def _snapshot(self, name: _SnapshotName) -> str:
         return f"{self.root}/snapshots/{name}/"

@@ -14,7 +14,7 @@ from augment.objects import ObjectStore
 from augment.store.existing import snapshots_back_from
 from augment.store.reading import read_run, read_version
 from augment.store.records import read_plan
-from augment.store.shards import remaining_spec, sample_id
+from augment.store.shards import held_spec, sample_id
 from augment.types import ClassTarget, Revocation, RunPlan, ShardReceipt, ShardSpec, Snapshot
 
 __all__ = ["FoundSample", "find_sample"]
@@ -95,6 +95,11 @@ def _found(
         )
     manifest = read_run(store, holding[0][1]).manifest
     index, _ = run.plan.locate(class_index, sample_index)
+    row = _row(held_spec(run.plan, index, manifest.without, manifest.missing), class_index, sample_index)
+    if row is None:
+        raise InputError(
+            f"sample {identity!r} of {store.uri} was planned, but no candidate for it passed the gates"
+        )
     return FoundSample(
         sample_id=identity,
         run=run,
@@ -102,7 +107,7 @@ def _found(
         sample_index=sample_index,
         versions=tuple(sorted(version for version, _ in holding)),
         shard=next(shard for shard in manifest.shards if shard.index == index),
-        row=_row(remaining_spec(run.plan, index, manifest.without), class_index, sample_index),
+        row=row,
         revoked=tuple(
             made
             for made in read_version(store, None).record.revoked  # whichever version was asked about
@@ -111,10 +116,11 @@ def _found(
     )
 
 
-def _row(spec: ShardSpec, class_index: int, sample_index: int) -> int:
+def _row(spec: ShardSpec, class_index: int, sample_index: int) -> int | None:
+    """In which row a sample lies; None where the shard lacks it."""
     row = 0
     for piece in spec.pieces:
         if piece.class_index == class_index and piece.first <= sample_index < piece.first + piece.count:
             return row + sample_index - piece.first
         row += piece.count
-    raise AssertionError("locate() named another shard")
+    return None

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from augment.errors import ConfigError, InputError, IntegrityError
 from augment.objects import ObjectNotFoundError, ObjectStore, open_store
+from augment.store.existing import rows_by_label
 from augment.store.records import (
     Stored,
     latest_snapshot,
@@ -69,10 +70,7 @@ class CommittedRun:
     @property
     def rows_by_label(self) -> dict[int, int]:
         """Rows that are here, by the label of every class of the plan; 0 for one that was revoked."""
-        return {
-            target.label: 0 if target.label in self.manifest.without else target.synthetic
-            for target in self.plan.plan.classes
-        }
+        return rows_by_label(self.plan, self.manifest)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from augment.errors import ConfigError, InputError, IntegrityError
 from augment.objects import ObjectStore
 from augment.store.commit import put_shard, shard_receipt
 from augment.store.existing import published_runs
+from augment.store.ledgers import narrowed_ledger, narrowed_missing
 from augment.store.reading import CommittedRun, read_run, read_shard
 from augment.store.records import (
     Stored,
@@ -35,7 +36,7 @@ from augment.store.records import (
     snapshot_key,
     stored_manifest,
 )
-from augment.store.shards import build_shard, remaining_spec, scalar_columns, shard_prefix
+from augment.store.shards import build_shard, held_spec, marks_of, sample_ids, shard_prefix
 from augment.types import (
     Manifest,
     Revocation,
@@ -83,7 +84,8 @@ def revoke_model(store: ObjectStore, sha256: str, why: str) -> Revoked:
     """
 
     def choose(snapshot: Snapshot) -> _Choice:
-        there = {read_plan(store, run_id).record.generator_sha256 for run_id in run_ids(store)}
+        plans = (read_plan(store, run_id).record for run_id in run_ids(store))
+        there = {plan.generator_sha256 for plan in plans if plan.generator_sha256 is not None}
         old = {made.generator_sha256: made for made in snapshot.revoked if made.generator_sha256 is not None}
         found = _matching(sha256, there | old.keys(), f"model of a run at {store.uri}")
         if found in old:
@@ -202,6 +204,8 @@ def _narrowed(store: ObjectStore, listed: SnapshotRun, without: tuple[int, ...])
             plan_sha256=run.manifest.plan_sha256,
             without=without,
             shards=tuple(_shards_left(store, run, without)),
+            ledger=narrowed_ledger(run.manifest.ledger, without),
+            missing=narrowed_missing(run.plan, run.manifest.missing, without),
         )
         store.put_if_absent(manifest_key(listed.run_id, without), manifest.to_json())
         stored = read_manifest(store, listed.run_id, without)  # another driver's, if that was first
@@ -217,7 +221,7 @@ def _narrowed(store: ObjectStore, listed: SnapshotRun, without: tuple[int, ...])
 def _shards_left(store: ObjectStore, run: CommittedRun, without: Collection[int]) -> Iterator[ShardReceipt]:
     """Shards without such rows as they are; those with others beside them as they will be; the rest left out."""
     for shard in run.manifest.shards:
-        left = remaining_spec(run.plan.plan, shard.index, without)
+        left = held_spec(run.plan.plan, shard.index, without, run.manifest.missing)
         if left.rows == shard.rows:
             yield shard
         elif left.rows:
@@ -232,7 +236,7 @@ def _put_missing_shards(store: ObjectStore, run: CommittedRun, narrowed: Manifes
     for shard in narrowed.shards:
         if shard.key in there:
             continue
-        left = remaining_spec(run.plan.plan, shard.index, narrowed.without)
+        left = held_spec(run.plan.plan, shard.index, narrowed.without, narrowed.missing)
         data = _shard_left(store, run, sources[shard.index], left)
         if sha256_hex(data) != shard.sha256:
             raise ConfigError(
@@ -244,15 +248,15 @@ def _put_missing_shards(store: ObjectStore, run: CommittedRun, narrowed: Manifes
 
 def _shard_left(store: ObjectStore, run: CommittedRun, shard: ShardReceipt, left: ShardSpec) -> bytes:
     """The Parquet bytes of what is `left` of a shard: the same for whatever was revoked of it before."""
-    there = remaining_spec(run.plan.plan, shard.index, run.manifest.without)
-    identities = scalar_columns(run.plan, there)["sample_id"]
-    table = pq.read_table(pa.BufferReader(read_shard(store, shard)), columns=["image", "sample_id"])
+    there = held_spec(run.plan.plan, shard.index, run.manifest.without, run.manifest.missing)
+    table = pq.read_table(pa.BufferReader(read_shard(store, shard)))
+    identities = sample_ids(run.plan, there)
     if table["sample_id"].to_pylist() != identities:
         raise IntegrityError(f"{store.uri_of(shard.key)} does not hold the rows that its plan gives")
     encoded: list[Any] = table.flatten()["image.bytes"].to_pylist()
-    images = dict(zip(identities, encoded, strict=True))
-    kept = [images[identity] for identity in scalar_columns(run.plan, left)["sample_id"]]
-    return build_shard(run.plan, left, kept)
+    rows = dict(zip(identities, zip(encoded, marks_of(table), strict=True), strict=True))
+    kept = [rows[identity] for identity in sample_ids(run.plan, left)]
+    return build_shard(run.plan, left, [image for image, _ in kept], [marks for _, marks in kept])
 
 
 # ---- what is meant ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ labels differ implies no id twice.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import chain
@@ -23,14 +23,15 @@ from augment.store.decoding import decode_sample
 from augment.store.reading import CommittedRun, read_run, read_shard, read_version, split_version
 from augment.store.records import Stored, manifest_key, plan_key, read_snapshot, snapshot_key
 from augment.store.shards import (
+    held_spec,
+    marks_of,
     parse_shard_key,
-    remaining_spec,
     scalar_columns,
     shard_key,
     shard_prefix,
     shard_schema,
 )
-from augment.types import RunPlan, ShardReceipt, Snapshot
+from augment.types import RowMarks, RunPlan, ShardReceipt, ShardSpec, Snapshot
 
 __all__ = ["VerifyReport", "verify"]
 
@@ -123,8 +124,9 @@ def _manifest_problems(store: ObjectStore, run: CommittedRun) -> Iterator[str]:
     """The manifest lists exactly the shards that the plan has, but for those that revocations emptied."""
     plan, shards, without = run.plan.plan, run.manifest.shards, run.manifest.without
     where = store.uri_of(manifest_key(run.plan.run_id, without))
-    left = {index: remaining_spec(plan, index, without).rows for index in range(plan.num_shards)}
-    expected = [index for index, rows in left.items() if rows]
+    missing = run.manifest.missing
+    left = {index: held_spec(plan, index, without, missing).rows for index in range(plan.num_shards)}
+    expected = [index for index, rows in left.items() if rows or not without]
     if [shard.index for shard in shards] != expected:
         listed = (
             f"shards 0 to {plan.num_shards - 1}" if not without else f"the {len(expected)} shards with rows"
@@ -162,7 +164,7 @@ def _deep_problems(store: ObjectStore, runs: list[CommittedRun]) -> Iterator[str
             if len(pending) == _THREADS:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from _results(done)
-            pending.add(pool.submit(_shard_problems, store, run.plan, shard, run.manifest.without))
+            pending.add(pool.submit(_shard_problems, store, run, shard))
         yield from _results(wait(pending).done)
 
 
@@ -170,11 +172,9 @@ def _results(done: Iterable[Future[list[str]]]) -> Iterator[str]:
     return chain.from_iterable(future.result() for future in done)
 
 
-def _shard_problems(
-    store: ObjectStore, run: RunPlan, shard: ShardReceipt, without: tuple[int, ...]
-) -> list[str]:
+def _shard_problems(store: ObjectStore, committed: CommittedRun, shard: ShardReceipt) -> list[str]:
     """At most one problem of each kind a shard, so that a ruined shard does not fill the report."""
-    where = store.uri_of(shard.key)
+    run, where = committed.plan, store.uri_of(shard.key)
     try:
         data = read_shard(store, shard)
     except IntegrityError as error:
@@ -187,11 +187,17 @@ def _shard_problems(
         return [f"{where} has other columns, types or features than its plan gives"]
     if shard.index >= run.plan.num_shards:
         return []  # named by _manifest_problems
-    expected = scalar_columns(run, remaining_spec(run.plan, shard.index, without))
-    if table.num_rows != len(expected["sample_id"]):
-        return [f"{where} has {table.num_rows} rows, not the plan's {len(expected['sample_id'])}"]
-    differing = [name for name, values in expected.items() if table[name].to_pylist() != values]
-    problems = [f"{where}: column {name} is not what the plan implies" for name in differing]
+    spec = held_spec(run.plan, shard.index, committed.manifest.without, committed.manifest.missing)
+    if table.num_rows != spec.rows:
+        return [f"{where} has {table.num_rows} rows, not the plan's {spec.rows}"]
+    try:
+        marks = marks_of(table)
+    except ValueError as error:
+        return [f"{where}: {error}"]
+    problems = list(_mark_problems(where, run, spec, marks))
+    expected = scalar_columns(run, spec, marks)
+    differing = [name for name in table.column_names[1:] if table[name].to_pylist() != expected[name]]
+    problems += [f"{where}: column {name} is not what the plan implies" for name in differing]
     names = [f"{identity}.{run.image_format}" for identity in expected["sample_id"]]
     flat = table.flatten()
     if flat["image.path"].to_pylist() != names:
@@ -202,3 +208,15 @@ def _shard_problems(
         except IntegrityError as error:
             return [*problems, f"{where}: {error}"]
     return problems
+
+
+def _mark_problems(where: str, run: RunPlan, spec: ShardSpec, marks: Sequence[RowMarks]) -> Iterator[str]:
+    """The first row made by a recipe that its plan does not know, or that names the wrong number of real images."""
+    classes = [piece.class_index for piece in spec.pieces for _ in range(piece.count)]
+    for row, (class_index, each) in enumerate(zip(classes, marks, strict=True)):
+        if each.recipe not in run.recipes_of(class_index):
+            yield f"{where}: row {row} was made by the recipe {each.recipe}, which its plan does not have"
+            return
+        if bool(each.source_images) != (each.recipe != "gan"):
+            yield f"{where}: row {row}, of the recipe {each.recipe}, names {len(each.source_images)} real images"
+            return

@@ -2,7 +2,7 @@
 
 Ours is `pipelines.generate` through Ray on a local store, until the run's manifest is sealed. The cluster's
 start and a first small run, which loads the libraries into its workers, are not timed but reported; the
-actor that each run starts anew is part of the time.
+actor that each run starts anew is part of the time. What the gates cost is a comparison of its own (`gating`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.benchmarks.gating import gates_beside_generation
 from tests.benchmarks.measure import Case, Comparison, Outcome, timed
 
 if TYPE_CHECKING:
@@ -35,13 +36,14 @@ class Scale:
     samples: int
     shard_rows: int
     tutorial_samples: int
+    judged_samples: int
 
 
 def comparisons(small: bool, stack: ExitStack) -> list[Comparison]:
-    """One for each encoding."""
-    scale = Scale(2_000, 500, 200) if small else Scale(20_000, 2_000, 2_000)
+    """One for each encoding, and one of the gates."""
+    scale = Scale(2_000, 500, 200, 200) if small else Scale(20_000, 2_000, 2_000, 5_000)
     formats: tuple[ImageFormat, ...] = ("png", "webp")
-    return [
+    encodings = [
         Comparison(
             name=f"generate {image_format}, 28×28 gray",
             unit="samples",
@@ -54,6 +56,7 @@ def comparisons(small: bool, stack: ExitStack) -> list[Comparison]:
         )
         for image_format in formats
     ]
+    return [*encodings, gates_beside_generation(scale.judged_samples, stack)]
 
 
 def ours(image_format: ImageFormat, scale: Scale) -> Outcome:
@@ -64,6 +67,7 @@ def ours(image_format: ImageFormat, scale: Scale) -> Outcome:
     from pipelines.cluster import Cluster, ray_cluster
     from pipelines.generate import generate_run
     from pipelines.progress import Progress
+    from pipelines.sampler_inputs import SamplerInputs
     from tests.benchmarks.demo import demo_config, untrained_generator
 
     generator, model_key = untrained_generator(), "_models/bench/generator.safetensors"
@@ -77,7 +81,8 @@ def ours(image_format: ImageFormat, scale: Scale) -> Outcome:
 
         def generate(run: RunPlan) -> None:
             config, progress = demo_config().generate, Progress("none", quiet=True)
-            generate_run(store, run, model_key, config, "refuse", lambda: started[0], progress)
+            inputs = SamplerInputs(run, store.uri, model_key, None, None, None, keep_rejected=0)
+            generate_run(store, run, lambda: inputs, config, "refuse", lambda: started[0], progress)
 
         digest = sha256_hex(generator)
         first_run_s = timed(lambda: generate(_run(200, 100, image_format, digest, seed=1)))

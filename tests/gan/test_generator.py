@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from augment.errors import ConfigError, IntegrityError
+from augment.errors import ConfigError
 from augment.gan.generator import export_generator, frozen_generator, read_info
 from augment.gan.networks import Condition
 from augment.gan.training import train
+from augment.seeds import normals, stream_id
 from augment.types import AugmentPlan, ClassTarget, ImageShape, sha256_hex
 from tests.gan.common import tiny_images, tiny_spec
 
@@ -71,25 +72,6 @@ def test_a_generator_makes_what_the_average_makes(state, exported):
     np.testing.assert_allclose(pixels[0], np.clip((x + 1) * 127.5, 0, 255), atol=0.51)
 
 
-def test_a_wrong_digest_stops_before_the_file_is_parsed(exported):
-    with (
-        pytest.raises(IntegrityError, match="refusing to open"),
-        frozen_generator(b"rubbish" + exported, sha256=sha256_hex(exported), device=CPU, batch_size=8),
-    ):
-        pass
-
-
-@pytest.mark.parametrize("data", [b"", b"\x08\0\0\0\0\0\0\0notajson", b"\x02\0\0\0\0\0\0\0{}"])
-def test_a_file_of_another_kind_is_an_integrity_error(data):
-    with pytest.raises(IntegrityError, match="not a generator file"), opened(data):
-        pass
-
-
-def test_a_cut_off_file_is_an_integrity_error(exported):
-    with pytest.raises(IntegrityError, match="do not fit"), opened(exported[:-4]):
-        pass
-
-
 def test_samples_do_not_depend_on_batch_size_order_neighbours_or_threads(exported):
     class_index, sample_index = indices(100)
     with opened(exported, batch_size=64) as generate:
@@ -123,48 +105,56 @@ def test_latents_are_standard_normal_and_belong_to_the_label_not_to_the_class_in
     assert z.mean() == pytest.approx(0, abs=0.02)
 
 
-def test_the_shards_of_a_plan_together_are_its_samples_whatever_their_size(exported):
+def test_candidates_of_attempt_0_are_the_samples_as_they_are_without_attempts(exported):
+    class_index, sample_index = indices(40)
     with opened(exported) as generate:
-        by_size = {}
-        for shard_rows in (25, 70, 1):
-            a_plan = plan(shard_rows=shard_rows)
-            blocks = [generate.generate_block(a_plan, shard) for shard in a_plan.shards()]
-            by_size[shard_rows] = [
-                np.concatenate([getattr(block, name) for block in blocks])
-                for name in ("pixels_BHWC", "class_index_B", "sample_index_B")
-            ]
-    pixels, class_index, sample_index = by_size[25]
-    assert pixels.shape == (67, 16, 16, 3)
-    assert pixels.dtype == np.uint8
-    assert np.bincount(class_index, minlength=3).tolist() == [0, 40, 27]
-    assert sample_index[:40].tolist() == list(range(40))
-    for others in (by_size[70], by_size[1]):
-        for ours, theirs in zip(by_size[25], others, strict=True):
-            np.testing.assert_array_equal(ours, theirs)
+        counted = generate(SEED, class_index, sample_index, np.zeros(40, np.int64))
+        np.testing.assert_array_equal(counted, generate(SEED, class_index, sample_index))
+        row = generate.latents(SEED, np.array([1]), np.array([5]))
+    # A stream for each label, not for each class index: what is published must never come out otherwise.
+    np.testing.assert_array_equal(row, normals(SEED, stream_id("generate.latent", 10), 5, 1, row.shape[1]))
 
 
-def test_any_row_of_a_shard_can_be_made_again_by_its_own_forward_pass(exported):
-    with opened(exported) as generator:
-        for shard_rows, rows in (
-            (25, (0, 7, 24)),
-            (67, (31, 32, 66)),
-        ):  # of whole passes, and of a padded one
-            spec = plan(shard_rows=shard_rows).shard(0)
-            block = generator.generate_block(plan(shard_rows=shard_rows), spec)
-            for row in rows:
-                again = generator.generate_row(plan(shard_rows=shard_rows), spec, row)
-                assert np.array_equal(again, block.pixels_BHWC[row])
+def test_every_attempt_at_a_sample_is_another_candidate(exported):
+    attempt = np.arange(6)
+    with opened(exported) as generate:
+        z = generate.latents(SEED, np.full(6, 1), np.full(6, 5), attempt)
+        pixels = generate(SEED, np.full(6, 1), np.full(6, 5), attempt)
+    assert len(np.unique(z, axis=0)) == 6
+    assert len({image.tobytes() for image in pixels}) == 6
+
+
+def test_latents_of_different_attempts_are_independent(exported):
+    with opened(exported) as generate:
+        z_first, z_second = (
+            generate.latents(SEED, np.full(4000, 2), np.arange(4000), np.full(4000, attempt))
+            for attempt in (0, 1)
+        )
+    correlation = np.corrcoef(z_first.ravel(), z_second.ravel())[0, 1]
+    assert abs(correlation) < 4 / np.sqrt(z_first.size)  # four standard errors of no correlation
+
+
+def test_a_candidate_is_the_same_in_any_company(exported):
+    class_index, sample_index = indices(60)
+    attempt = np.random.default_rng(6).integers(0, 4, 60)
+    with opened(exported) as generate:
+        together = generate(SEED, class_index, sample_index, attempt)
+        order = np.random.default_rng(7).permutation(60)
+        for chosen in (order[:1], order[:7], order[7:40], order):
+            alone = generate(SEED, class_index[chosen], sample_index[chosen], attempt[chosen])
+            np.testing.assert_array_equal(alone, together[chosen])
 
 
 def test_a_plan_of_other_classes_or_images_is_refused(exported):
     renamed = (*plan().classes[:2], ClassTarget(label=20, name="cape", real=3, target=30))
     with opened(exported) as generate:
+        generate.check(plan())
         for wrong, message in (
             (plan(classes=renamed), "cape"),
             (plan(image=ImageShape(size=32, channels=3)), "size=32"),
         ):
             with pytest.raises(ConfigError, match=message):
-                generate.generate_block(wrong, wrong.shard(0))
+                generate.check(wrong)
 
 
 def test_generating_needs_no_gradient_and_leaves_no_trace_in_torchs_random_stream(exported):

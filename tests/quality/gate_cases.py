@@ -9,7 +9,7 @@ from augment.quality.gates import GateKeeper
 from tests.quality.common import striped_images
 
 COUNTS = (240, 160, 60, 5)  # the last class has few images
-CONFIG = GatesConfig(steps=60, batch_size=32)
+CONFIG = GatesConfig(judges=None, steps=60, batch_size=32, discriminator_quantile=0.05)
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -4,7 +4,8 @@ import torch
 from scipy.spatial.distance import cdist
 
 from augment.errors import InputError
-from augment.quality.calibration import calibrate
+from augment.quality import calibration
+from augment.quality.calibration import calibrate, folds_of
 from augment.quality.config import GatesConfig
 from augment.quality.crossfit import assign_folds
 from augment.quality.gates import GATES
@@ -12,7 +13,7 @@ from augment.quality.thresholds import lower_limits, upper_limits
 from augment.types import sha256_hex
 from tests.quality.common import striped_images
 
-QUICK = GatesConfig(steps=8, batch_size=16)
+QUICK = GatesConfig(steps=8, batch_size=16, judges=None)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -119,7 +120,8 @@ def test_a_gate_with_the_quantile_0_is_off():
     )
     keeper = calibrate(pixels, class_index, 2, off, 0)
     assert keeper.judge(pixels, class_index).accepted_B.all()
-    assert (keeper.duplicates(np.repeat(pixels[:1], 5, axis=0), int(class_index[0])) == -1).all()
+    same, own = np.repeat(pixels[:1], 5, axis=0), np.repeat(class_index[:1], 5)
+    assert not keeper.repeats(int(own[0])).refuse(same, keeper.judge(same, own).features_EBF).any()
 
 
 def test_the_approximate_band_is_one_to_two_mean_distances_of_real_images():
@@ -179,3 +181,24 @@ def test_what_cannot_be_calibrated_on_is_an_input_error(change, message):
     pixels, class_index = change(*striped_images((9, 9)))
     with pytest.raises(InputError, match=message):
         calibrate(pixels, class_index, 2, QUICK.model_copy(update={"steps": 1}), 0)
+
+
+def test_the_folds_that_are_told_are_those_that_the_classifiers_are_fitted_by(monkeypatch):
+    pixels, class_index = striped_images((30, 12, 1))
+    pixels, class_index = pixels[np.r_[:43, :5]], class_index[np.r_[:43, :5]]  # five copies
+    given = {}
+
+    class Stop(Exception):
+        pass
+
+    def capture(pixels_NHWC, class_index_N, class_count, fold_N, **options):
+        given.update({image.tobytes(): fold for image, fold in zip(pixels_NHWC, fold_N, strict=True)})
+        raise Stop
+
+    monkeypatch.setattr(calibration, "fit_ensemble", capture)
+    with pytest.raises(Stop):
+        calibrate(pixels, class_index, 3, QUICK, seed=4)
+    told_N = folds_of(pixels, class_index, QUICK.folds, 4)
+    assert len(given) == 43
+    assert told_N.tolist() == [given[image.tobytes()] for image in pixels]
+    assert (told_N == -1).sum() == 1  # the only image of its class

@@ -25,6 +25,11 @@ def test_what_makes_no_sense_is_refused_by_name(wrong):
         GatesConfig.model_validate(wrong)
 
 
+def test_the_discriminators_gate_is_off_unless_asked_for():
+    """Its real scores are those of its own training images: see the field's words."""
+    assert GatesConfig().discriminator_quantile == 0
+
+
 def test_every_field_says_what_it_does():
     assert all(field.description for field in GatesConfig.model_fields.values())
 

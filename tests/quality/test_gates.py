@@ -131,7 +131,7 @@ def test_no_candidate_gives_no_verdict(keeper):
     verdicts = keeper.judge(np.empty((0, 16, 16, 1), np.uint8), np.empty(0, np.int64))
     assert verdicts.scores_BG.shape == (0, len(GATES))
     assert sum(verdicts.refusals().values()) == len(verdicts.accepted_B) == 0
-    assert keeper.duplicates(np.empty((0, 16, 16, 1), np.uint8), 0).shape == (0,)
+    assert keeper.repeats(0).refuse(np.empty((0, 16, 16, 1), np.uint8), verdicts.features_EBF).shape == (0,)
 
 
 def test_candidates_of_another_kind_or_class_are_refused(keeper):
@@ -144,23 +144,48 @@ def test_candidates_of_another_kind_or_class_are_refused(keeper):
         keeper.judge(pixels, class_index + 1)
 
 
-# ---- duplicates among the generated -------------------------------------------------------------------
+# ---- repeats among the generated ----------------------------------------------------------------------
 
 
-def test_repeated_samples_are_named_with_the_one_that_they_repeat(keeper):
+def repeats(keeper, pixels, class_index, *, at_a_time=1000):
+    """Which of these accepted candidates are refused, given so many at a time."""
+    features = keeper.judge(pixels, np.full(len(pixels), class_index)).features_EBF
+    group, found = keeper.repeats(class_index), []
+    for first in range(0, len(pixels), at_a_time):
+        rows = slice(first, first + at_a_time)
+        found.append(group.refuse(pixels[rows], features[:, rows]))
+    return np.concatenate(found)
+
+
+def test_repeated_samples_are_refused_and_others_are_not(keeper):
     pixels, class_index = heldout_images(40)
     own = pixels[class_index == 1]
     changed = copies(own[:10], "shifted and noisy")
-    found = keeper.duplicates(np.concatenate([own, changed, own[:5]]), 1)
-    assert (found[:40] == -1).all()
-    np.testing.assert_array_equal(found[40:], [*range(10), *range(5)])
+    found = repeats(keeper, np.concatenate([own, changed, own[:5]]), 1)
+    assert not found[:40].any()
+    assert found[40:].all()
 
 
 def test_a_collapsed_generator_gives_one_sample(keeper):
     pixels, _ = heldout_images(1)
-    found = keeper.duplicates(copies(np.repeat(pixels[:1], 300, axis=0), "noisy"), 0)
-    assert found[0] == -1
-    assert (found[1:] == 0).all()
+    found = repeats(keeper, copies(np.repeat(pixels[:1], 300, axis=0), "noisy"), 0)
+    assert not found[0]
+    assert found[1:].all()
+
+
+def test_repeats_do_not_depend_on_how_many_are_given_at_a_time():
+    strict = keeper_of(*real_images(), duplicate_quantile=0.4, steps=1)
+    pixels, class_index = heldout_images(150)
+    own = pixels[class_index == 0]
+    whole = repeats(strict, own, 0)
+    assert 10 < whole.sum() < 140
+    for at_a_time in (1, 7, 64, 65):
+        np.testing.assert_array_equal(repeats(strict, own, 0, at_a_time=at_a_time), whole)
+
+
+def test_repeats_of_a_class_that_is_not_judged_are_not_known(keeper):
+    with pytest.raises(InputError, match=r"classes \[4\]"):
+        keeper.repeats(4)
 
 
 # ---- the discriminator --------------------------------------------------------------------------------
@@ -186,6 +211,26 @@ def test_a_discriminators_scores_are_judged_by_each_classs_own_real_ones(keeper)
     np.testing.assert_array_equal(recorded.accepted_B, plain.accepted_B)
 
 
+def test_a_constant_added_to_all_scores_of_a_class_changes_no_verdict(keeper):
+    """The relativistic loss leaves it open: it looks at differences within a class alone."""
+    _, class_index = real_images()
+    pixels, true_class = heldout_images(30)
+    random = np.random.default_rng(0)
+    real, candidate = random.normal(size=len(class_index)), random.normal(-1, 1, len(true_class))
+    offset_K = np.array([64.0, -32, 4, -128])
+    plain = keeper.with_discriminator(real, class_index)
+    moved = keeper.with_discriminator(real + offset_K[class_index], class_index)
+    np.testing.assert_allclose(
+        moved.parts.limits.low_KG[:, DISCRIMINATOR],
+        plain.parts.limits.low_KG[:, DISCRIMINATOR] + offset_K,
+        rtol=1e-5,
+    )
+    expected = plain.judge(pixels, true_class, discriminator_B=candidate)
+    found = moved.judge(pixels, true_class, discriminator_B=candidate + offset_K[true_class])
+    np.testing.assert_array_equal(found.refused_by_B, expected.refused_by_B)
+    assert 0 < expected.refusals()["discriminator"] < len(true_class)
+
+
 def test_scores_that_are_missing_or_do_not_fit_are_refused(keeper):
     _, class_index = real_images()
     scores = np.zeros(len(class_index))
@@ -197,6 +242,9 @@ def test_scores_that_are_missing_or_do_not_fit_are_refused(keeper):
         with_it.judge(pixels, true_class, discriminator_B=np.zeros(3))
     with pytest.raises(InputError, match=r"classes \[3\] has a discriminator score"):
         keeper.with_discriminator(scores[class_index < 3], class_index[class_index < 3])
+    for wrong in (scores[1:], np.full(len(scores), np.nan)):
+        with pytest.raises(InputError, match="finite scores"):
+            keeper.with_discriminator(wrong, class_index)
     off = keeper_of(*real_images(), discriminator_quantile=0.0, steps=1)
     with pytest.raises(ConfigError, match="discriminator_quantile=0"):
         off.with_discriminator(scores, class_index)
@@ -219,7 +267,10 @@ def test_a_keeper_comes_back_from_its_file_to_the_last_bit(keeper):
     found = back.judge(pixels, true_class, discriminator_B=np.ones(80))
     np.testing.assert_array_equal(found.scores_BG, expected.scores_BG)
     np.testing.assert_array_equal(found.refused_by_B, expected.refused_by_B)
-    np.testing.assert_array_equal(back.duplicates(pixels[:9], 1), scored.duplicates(pixels[:9], 1))
+    np.testing.assert_array_equal(found.features_EBF, expected.features_EBF)
+    again = back.repeats(0)
+    assert not again.refuse(pixels[:1], found.features_EBF[:, :1]).any()
+    assert again.refuse(pixels[:1], found.features_EBF[:, :1]).all()
 
 
 def test_another_digest_is_refused_before_anything_is_parsed(keeper):

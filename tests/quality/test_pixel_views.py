@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from augment.quality.pixel_views import middle_views, shifted_views
+from augment.quality.pixel_views import coarse_basis, middle_views, shifted_views
 from tests.quality.common import striped_images
 
 
@@ -51,3 +51,43 @@ def test_tiny_images_are_compared_whole(size):
     pixels = np.random.default_rng(0).integers(0, 256, (2, size, size, 1)).astype(np.uint8)
     np.testing.assert_array_equal(middle_views(pixels), pixels.reshape(2, -1))
     assert shifted_views(pixels).shape == (2, 1, size * size)
+
+
+@pytest.mark.parametrize(("size", "channels"), [(1, 1), (4, 3), (9, 1), (28, 1), (32, 3), (65, 1), (300, 1)])
+@pytest.mark.parametrize(
+    "flips", [{}, {"horizontal_flip": True}, {"horizontal_flip": True, "vertical_flip": True}]
+)
+def test_every_view_is_the_mean_over_squares_of_its_own_window(size, channels, flips):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, size, size, channels)).astype(np.uint8)
+    pixels[0] = 255  # the largest sums
+    rim = 1 if size >= 8 else 0
+    side = size - 2 * rim
+    factor = -(-side // 16)
+    squares = side // factor
+    mirrors = [pixels]
+    mirrors += [image[:, :, ::-1] for image in mirrors] if "horizontal_flip" in flips else []
+    mirrors += [image[:, ::-1] for image in mirrors] if "vertical_flip" in flips else []
+    expected = []
+    for image in mirrors:
+        for y in range(2 * rim + 1):
+            for x in range(2 * rim + 1):
+                window = image[:, y : y + squares * factor, x : x + squares * factor].astype(float)
+                means = window.reshape(2, squares, factor, squares, factor, channels).mean((2, 4))
+                expected.append(means.reshape(2, -1))
+    np.testing.assert_allclose(shifted_views(pixels, **flips), np.stack(expected, 1), rtol=1e-6)
+    middle = 4 if rim else 0
+    np.testing.assert_array_equal(middle_views(pixels), shifted_views(pixels, **flips)[:, middle])
+
+
+@pytest.mark.parametrize(("size", "channels"), [(1, 1), (4, 3), (28, 1), (32, 1), (64, 3)])
+def test_coarse_pictures_are_means_of_parts_and_never_farther_apart(size, channels):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, size, size, channels)).astype(np.uint8)
+    pictures, basis = middle_views(pixels), coarse_basis(size, channels)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), atol=1e-12)
+    assert basis.shape[1] <= 25 * channels
+    whole = np.linalg.norm(pictures[:20] - pictures[20:], axis=1)
+    coarse = np.linalg.norm((pictures[:20] - pictures[20:]) @ basis, axis=1)
+    assert (coarse <= whole * (1 + 1e-6)).all()
+    if size == 32:
+        parts = pictures.reshape(-1, 5, 3, 5, 3).mean((2, 4)).reshape(-1, 25)
+        np.testing.assert_allclose(pictures @ basis, 3 * parts, rtol=1e-5)

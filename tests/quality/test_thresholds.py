@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import betabinom
 
 from augment.errors import ConfigError, InputError
-from augment.quality.thresholds import class_scales, lower_limits, upper_limits
+from augment.quality.thresholds import class_means, lower_limits, upper_limits
 
 
 def scores(seed, counts):
@@ -100,9 +100,9 @@ def test_a_quantile_of_0_lets_everything_pass():
     assert upper_limits(score, class_index, 1, quantile=0, prior_images=1)[0] == np.inf
 
 
-def test_a_scale_is_the_class_mean_or_that_of_the_others():
-    scale = class_scales(np.array([1.0, 3, 10]), np.array([0, 0, 2]), 3)
-    np.testing.assert_array_equal(scale, [2, 6, 10])
+def test_a_class_without_scores_has_the_mean_of_the_others_means():
+    mean = class_means(np.array([1.0, 3, 10]), np.array([0, 0, 2]), 3)
+    np.testing.assert_array_equal(mean, [2, 6, 10])
 
 
 def test_impossible_calls_are_refused():
@@ -115,5 +115,6 @@ def test_impossible_calls_are_refused():
             lower_limits(bad, class_index, 1, quantile=0.1, prior_images=1)
     with pytest.raises(InputError, match="0 to 0"):
         lower_limits(score, class_index + 1, 1, quantile=0.1, prior_images=1)
-    with pytest.raises(InputError, match="no class has a score"):
-        class_scales(score[:0], class_index[:0], 1)
+    for bad in (score[:0], np.full(5, np.nan), score[:4]):
+        with pytest.raises(InputError, match="finite scores"):
+            class_means(bad, class_index, 1)

@@ -8,8 +8,9 @@ import pytest
 
 from augment.errors import ConfigError
 from augment.recipes.classic_presets import preset_spec
-from augment.recipes.config import ClassicConfig, RecipeName, SmoteConfig
+from augment.recipes.config import ClassicConfig, SmoteConfig
 from augment.recipes.making import RECIPES, RecipeInputs, classic_spec, open_recipe
+from augment.types import RecipeName
 from tests.recipes.common import real_images
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what albumentations imports

@@ -22,8 +22,21 @@ from augment.store.commit import (
     put_shard,
     seal_run,
 )
-from augment.store.shards import build_shard
-from augment.types import AugmentPlan, ClassTarget, ImageShape, RunPlan, ShardSpec, Snapshot
+from augment.store.ledgers import put_ledger
+from augment.store.shards import build_shard, held_spec
+from augment.types import (
+    AugmentPlan,
+    ClassLedger,
+    ClassTarget,
+    GatesPin,
+    ImageShape,
+    RunPlan,
+    ShardLedger,
+    ShardPiece,
+    ShardSpec,
+    Snapshot,
+    sha256_hex,
+)
 
 CLASSES = (
     ClassTarget(label=0, name="cat", real=9, target=9),
@@ -41,6 +54,7 @@ def tiny_run(
     versions: dict[str, str] | None = None,
     shard_rows: int = 4,
     source_fingerprint: str | None = None,
+    gates: GatesPin | None = None,
 ) -> RunPlan:
     image = ImageShape(size=16, channels=channels)
     plan = AugmentPlan(seed=seed, image=image, classes=classes, shard_rows=shard_rows, batch_size=4)
@@ -51,7 +65,33 @@ def tiny_run(
         augmentation=None,
         versions=versions or {"torch": "2.6.0"},
         source_fingerprint=source_fingerprint,
+        gates=gates,
     )
+
+
+GATES = GatesPin(sha256="cd" * 32, max_attempts=3, on_shortfall="partial")
+REFUSED = {(1, 0), (1, 4), (2, 3)}  # (class index, sample index): of a gated run, no candidate ever passes
+
+
+def ledger_of(run: RunPlan, index: int) -> ShardLedger:
+    """What gates that refuse three candidates for each sample of REFUSED, and none else, let pass of a shard."""
+    classes, missing = [], []
+    for piece in run.plan.shard(index).pieces:
+        lacking = [
+            n for n in range(piece.first, piece.first + piece.count) if (piece.class_index, n) in REFUSED
+        ]
+        missing += [ShardPiece(class_index=piece.class_index, first=n, count=1) for n in lacking]
+        passed, refused = piece.count - len(lacking), 3 * len(lacking)
+        classes.append(
+            ClassLedger(
+                label=run.plan.classes[piece.class_index].label,
+                accepted=passed,
+                missing=len(lacking),
+                drawn=passed + refused,
+                refused={"label": refused} if refused else {},
+            )
+        )
+    return ShardLedger(index=index, classes=tuple(classes), missing=tuple(missing))
 
 
 def pixels_of(run: RunPlan, spec: ShardSpec) -> npt.NDArray[np.uint8]:
@@ -62,7 +102,7 @@ def pixels_of(run: RunPlan, spec: ShardSpec) -> npt.NDArray[np.uint8]:
         for index in range(piece.first, piece.first + piece.count):
             rng = np.random.default_rng([run.plan.seed, piece.class_index, index])
             rows.append(rng.integers(0, 256, (shape.size, shape.size, shape.channels), dtype=np.uint8))
-    return np.stack(rows)
+    return np.stack(rows) if rows else np.zeros((0, shape.size, shape.size, shape.channels), np.uint8)
 
 
 def encode(pixels_HWC: npt.NDArray[np.uint8], image_format: str) -> bytes:
@@ -73,12 +113,16 @@ def encode(pixels_HWC: npt.NDArray[np.uint8], image_format: str) -> bytes:
 
 
 def shard_bytes(run: RunPlan, index: int) -> bytes:
-    spec = run.plan.shard(index)
+    missing = ledger_of(run, index).missing if run.gates is not None else ()
+    spec = held_spec(run.plan, index, (), missing)
     return build_shard(run, spec, [encode(pixels, run.image_format) for pixels in pixels_of(run, spec)])
 
 
 def make_shard(store: ObjectStore, run: RunPlan, index: int) -> None:
-    put_shard(store, run.run_id, index, run.plan.shard(index).rows, shard_bytes(run, index))
+    data = shard_bytes(run, index)
+    if run.gates is not None:
+        put_ledger(store, run.run_id, sha256_hex(data), ledger_of(run, index))
+    put_shard(store, run.run_id, index, run.plan.shard(index).rows, data)
 
 
 def commit(store: ObjectStore, run: RunPlan, policy: ExistingPolicy = "refuse") -> Snapshot:

@@ -1,4 +1,4 @@
-"""A model's folder: what of its snapshots is kept, whoever writes and whenever they die."""
+"""A model's folder: its snapshots, and its generator with its critic, whoever writes and whenever they die."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ from hypothesis import strategies as st
 
 from augment.errors import ConfigError, IntegrityError
 from augment.objects import MemoryStore, open_store
-from augment.store.models import ClassQuality, ModelFolder, snapshot_sha256
-from tests.store.helpers import CrashError, WatchedStore, crash_at
+from augment.store.collect import collect
+from augment.store.models import (
+    ClassQuality,
+    ModelFolder,
+    ModelRecord,
+    find_generator,
+    snapshot_sha256,
+)
+from augment.store.revoke import revoke_model
+from augment.types import sha256_hex
+from tests.store.helpers import CrashError, WatchedStore, commit, crash_at, tiny_run
 
 FILES = ("state.safetensors", "snapshot.json")
 
@@ -162,6 +171,111 @@ def test_a_model_without_measurements_can_be_read(folder):
     record = folder.finished()
     assert record is not None
     assert (record.ended, record.best_step, record.evaluation) == (None, None, ())
+
+
+# ---- the critic beside the generator ------------------------------------------------------------------
+
+
+def published(folder: ModelFolder, driver: str) -> ModelRecord:
+    """What a driver publishes; two drivers' networks differ, as those of trainings by the clock do."""
+    return folder.publish(
+        f"generator of {driver}".encode(),
+        critic=f"critic of {driver}".encode(),
+        steps=9,
+        training_sha256="ab",
+    )
+
+
+def drivers_of(folder: ModelFolder, record: ModelRecord) -> set[str]:
+    """Whose generator and whose critic a record names, by their bytes."""
+    assert record.critic_key is not None
+    pair = ((record.key, record.sha256), (record.critic_key, record.critic_sha256))
+    for key, sha256 in pair:
+        assert sha256_hex(folder.store.get(key)) == sha256
+    return {folder.store.get(key).decode().rpartition(" ")[2] for key, _ in pair}
+
+
+def test_generator_and_critic_lie_side_by_side_under_their_digests(folder):
+    record = published(folder, "one")
+
+    assert record == folder.finished()
+    assert drivers_of(folder, record) == {"one"}
+    assert [stored.key for stored in folder.store.list()] == sorted(
+        (
+            f"_models/m/critic-{record.critic_sha256}.safetensors",
+            f"_models/m/generator-{record.sha256}.safetensors",
+            "_models/m/model.json",
+        )
+    )
+
+
+def test_the_critic_changes_nothing_of_the_generators_key(folder, store):
+    with_it = published(folder, "one")
+    without = ModelFolder(store, "other").publish(b"generator of one", steps=9, training_sha256="ab")
+
+    assert with_it.sha256 == without.sha256
+    assert with_it.key == without.key.replace("/other/", "/m/")
+    assert find_generator(store, with_it.sha256).key == with_it.key
+    assert find_generator(store, with_it.critic_sha256) is None
+
+
+@pytest.mark.parametrize("operation", range(5))
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_driver_that_dies_anywhere_leaves_a_whole_pair_or_none(store, operation, when):
+    folder = ModelFolder(store, "m")
+    dying = ModelFolder(WatchedStore(store, **{when: crash_at(operation)}), "m")
+    try:
+        published(dying, "one")
+    except CrashError:
+        left = folder.finished()
+        assert left is None or drivers_of(folder, left) == {"one"}
+
+    holds = published(folder, "two")  # the next driver, which trained on from the last snapshot
+    assert drivers_of(folder, holds) in ({"one"}, {"two"})
+    assert folder.finished() == holds == published(folder, "three")
+
+
+@pytest.mark.parametrize("operation", range(3))
+def test_of_drivers_that_race_both_are_told_the_same_whole_pair(store, operation):
+    folder, told = ModelFolder(store, "m"), []
+
+    def overtake(n: int) -> None:
+        if n == operation:
+            told.append(published(folder, "two"))
+
+    told.append(published(ModelFolder(WatchedStore(store, before=overtake), "m"), "one"))
+    assert len(told) == 2
+    assert told[0] == told[1] == folder.finished()
+    assert drivers_of(folder, told[0]) == {"two"}
+
+
+def test_a_model_of_before_critics_were_kept_has_none(folder):
+    folder.store.put(f"{folder.root}/model.json", b'{"key":"k","sha256":"s","steps":3,"training_sha256":"t"}')
+    record = folder.finished()
+    assert (record.critic_key, record.critic_sha256) == (None, None)
+
+
+def test_half_a_critic_is_no_record(folder):
+    folder.store.put(
+        f"{folder.root}/model.json",
+        b'{"key":"k","sha256":"s","steps":3,"training_sha256":"t","critic_key":"c"}',
+    )
+    with pytest.raises(IntegrityError, match="critic_key and critic_sha256 belong together"):
+        folder.finished()
+
+
+def test_neither_a_revocation_nor_a_collector_without_grace_touches_a_models_files(store):
+    run = tiny_run()
+    commit(store, run)
+    published(ModelFolder(store, "m"), "one")
+    before = {stored.key: store.get(stored.key) for stored in store.list("_models/")}
+
+    revoke_model(store, run.generator_sha256, "wrong labels")
+    report = collect(store, grace_s=0, delete=True)
+
+    assert report.objects > 0
+    assert {stored.key: store.get(stored.key) for stored in store.list("_models/")} == before
+    assert len(before) == 3
 
 
 def test_a_record_that_cannot_be_read_is_named(folder):

@@ -14,15 +14,17 @@ from hypothesis import strategies as st
 from augment.store import shards
 from augment.store.shards import (
     build_shard,
+    held_spec,
+    marks_of,
     parse_shard_key,
     sample_id,
-    scalar_columns,
+    sample_ids,
     shard_key,
     shard_prefix,
     shard_schema,
 )
-from augment.types import ClassTarget
-from tests.store.helpers import SHARDS, shard_bytes, tiny_run
+from augment.types import ClassTarget, RowMarks, RunPlan, ShardPiece, ShardSpec
+from tests.store.helpers import CLASSES, SHARDS, shard_bytes, tiny_run
 
 HEX = "0123456789abcdef"
 run_ids = st.text("0123456789abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=64)
@@ -84,7 +86,7 @@ def test_sample_ids_are_unique_over_runs_classes_and_shards() -> None:
         identity
         for run in runs
         for index in range(SHARDS)
-        for identity in scalar_columns(run, run.plan.shard(index))["sample_id"]
+        for identity in sample_ids(run, run.plan.shard(index))
     ]
     assert len(set(ids)) == len(ids) == 4 * 11
 
@@ -108,13 +110,85 @@ def test_images_lie_plain_and_uncompressed_and_scalars_as_zstd() -> None:
     assert not {"RLE_DICTIONARY", "PLAIN_DICTIONARY"} & set(image.encodings)
     assert not image.is_stats_set
     assert {column.compression for column in columns.values()} == {"ZSTD"}
-    assert len(columns) == 9
+    assert len(columns) == 12
 
 
 def test_an_image_lies_in_the_file_as_it_was_encoded() -> None:
     images = [b"the first image's bytes", b"2", b"3", b"4"]
     run = tiny_run()
     assert images[0] in build_shard(run, run.plan.shard(0), images)
+
+
+def test_rows_carry_how_they_were_made() -> None:
+    run = made_by("classic")
+    marks = [RowMarks("classic", 0, ("cat/1.png",)), RowMarks("classic", 2, ("cat/2.png", "cat/1.png"))] * 2
+    table = pq.read_table(io.BytesIO(build_shard(run, run.plan.shard(0), [b"image"] * 4, marks)))
+    assert table["recipe"].to_pylist() == ["classic"] * 4
+    assert table["attempt"].to_pylist() == [0, 2, 0, 2]
+    assert table["source_images"].to_pylist()[:2] == [["cat/1.png"], ["cat/2.png", "cat/1.png"]]
+    assert table["generator_id"].to_pylist() == [None] * 4
+    assert set(table["digital_source_type"].to_pylist()) == {"algorithmicallyEnhanced"}
+    assert marks_of(table) == tuple(marks)
+
+
+def made_by(recipe: str) -> RunPlan:
+    classes = tuple(target.model_copy(update={"recipe": recipe}) for target in CLASSES)
+    return tiny_run(classes=classes)
+
+
+def test_a_run_of_the_first_schema_has_no_marks_and_is_the_generators() -> None:
+    run = tiny_run().model_copy(update={"schema_version": 1})
+    table = pq.read_table(io.BytesIO(build_shard(run, run.plan.shard(0), [b"image"] * 4)))
+    assert "recipe" not in table.column_names
+    assert table.schema.equals(shard_schema(run), check_metadata=True)
+    assert marks_of(table) == (RowMarks("gan", 0),) * 4
+
+
+def test_a_mark_that_is_none_is_named() -> None:
+    run = tiny_run()
+    table = pq.read_table(io.BytesIO(build_shard(run, run.plan.shard(0), [b"image"] * 4)))
+    column = pa.array(["magic"] * 4, pa.string())
+    with pytest.raises(ValueError, match="'magic'"):
+        marks_of(table.set_column(table.column_names.index("recipe"), "recipe", column))
+
+
+@st.composite
+def gaps(draw: st.DrawFn) -> list[ShardPiece]:
+    """Missing samples of `tiny_run`, as a manifest lists them."""
+    missing = draw(st.sets(st.sampled_from([(1, index) for index in range(7)] + [(2, n) for n in range(4)])))
+    pieces: list[ShardPiece] = []
+    for class_index, index in sorted(missing):
+        last = pieces[-1] if pieces else None
+        if (
+            last
+            and last.class_index == class_index
+            and last.first + last.count == index
+            and draw(st.booleans())
+        ):
+            pieces[-1] = last.model_copy(update={"count": last.count + 1})
+        else:
+            pieces.append(ShardPiece(class_index=class_index, first=index, count=1))
+    return pieces
+
+
+@given(gaps(), st.sets(st.sampled_from([0, 1, 2])))
+def test_a_shard_holds_its_samples_but_for_the_missing_and_the_revoked(
+    missing: list[ShardPiece], without: set[int]
+) -> None:
+    plan = tiny_run().plan
+    lacking = {(gap.class_index, gap.first + n) for gap in missing for n in range(gap.count)}
+    for index in range(SHARDS):
+        held = samples_of(held_spec(plan, index, without, missing))
+        expected = [
+            (class_index, sample)
+            for class_index, sample in samples_of(plan.shard(index))
+            if (class_index, sample) not in lacking and plan.classes[class_index].label not in without
+        ]
+        assert held == expected
+
+
+def samples_of(spec: ShardSpec) -> list[tuple[int, int]]:
+    return [(piece.class_index, piece.first + n) for piece in spec.pieces for n in range(piece.count)]
 
 
 def test_row_groups_are_bounded_by_their_images(monkeypatch: pytest.MonkeyPatch) -> None:

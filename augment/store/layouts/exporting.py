@@ -24,7 +24,7 @@ from augment.objects import LocalStore, ObjectStore
 from augment.objects.contract import TEMPORARY_DIR
 from augment.store.layouts.contract import ExportedFile, FileBytes, Layout, OpenedShard
 from augment.store.reading import Dataset, read_shard
-from augment.store.shards import remaining_spec
+from augment.store.shards import held_spec
 from augment.types import Record, sha256_hex
 
 __all__ = ["EXPORT_KEY", "MOST_DESCRIBED", "ExportRecord", "Exported", "export_data"]
@@ -159,7 +159,7 @@ def _put_shards(
 def _opened_shards(dataset: Dataset) -> Iterator[OpenedShard]:
     listed = [(run, shard) for run in dataset.runs for shard in run.manifest.shards]
     for number, (run, shard) in enumerate(listed):
-        spec = remaining_spec(run.plan.plan, shard.index, run.manifest.without)
+        spec = held_spec(run.plan.plan, shard.index, run.manifest.without, run.manifest.missing)
         yield OpenedShard(number, len(listed), run.plan, spec, read_shard(dataset.store, shard))
 
 

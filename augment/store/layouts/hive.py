@@ -12,13 +12,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import Any
 from urllib.parse import quote
 
 from augment.errors import IntegrityError
 from augment.store.layouts.contract import FileBytes, Layout, OpenedShard
-from augment.store.shards import build_shard, scalar_columns
+from augment.store.shards import build_shard, marks_of, sample_ids
 from augment.types import ShardSpec
 
 __all__ = ["HIVE", "class_key"]
@@ -50,21 +50,23 @@ def class_key(name: str) -> str:
 
 
 def _files(shard: OpenedShard) -> Iterator[FileBytes]:
-    if shard.table["label"].to_pylist() != scalar_columns(shard.run, shard.spec)["label"]:
+    if shard.table["sample_id"].to_pylist() != sample_ids(shard.run, shard.spec):
         raise IntegrityError(
             f"shard {shard.spec.index} of run {shard.run.run_id} holds other rows than its plan"
         )
     images: list[Any] = shard.table.flatten()["image.bytes"].to_pylist()
+    marks = marks_of(shard.table)
     first = 0
-    for piece in shard.spec.pieces:
-        target = shard.run.plan.classes[piece.class_index]
-        rows = ShardSpec(index=shard.spec.index, first_row=shard.spec.first_row + first, pieces=(piece,))
-        data = build_shard(shard.run, rows, images[first : first + piece.count])
+    for class_index, group in groupby(shard.spec.pieces, key=lambda piece: piece.class_index):
+        target = shard.run.plan.classes[class_index]
+        rows = ShardSpec(index=shard.spec.index, first_row=shard.spec.first_row + first, pieces=tuple(group))
+        here = slice(first, first + rows.rows)
+        data = build_shard(shard.run, rows, images[here], marks[here])
         # the label is in the name because two names may be one folder where case does not count
         yield FileBytes(
             f"data/class={class_key(target.name)}/{shard.number:06d}-{target.label}.parquet", data
         )
-        first += piece.count
+        first += rows.rows
 
 
 def _unfinished_keys(class_names: Mapping[int, str]) -> tuple[str, ...]:

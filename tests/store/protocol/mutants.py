@@ -13,7 +13,7 @@ from unittest import mock
 from augment.errors import RetryLaterError
 from augment.objects import ObjectStore
 from augment.store import collect, commit, identity, reading, records, revoke
-from augment.store.shards import parse_shard_key, remaining_spec, shard_key, shard_prefix
+from augment.store.shards import held_spec, parse_shard_key, shard_key, shard_prefix
 from augment.types import Manifest, RunPlan, ShardReceipt, Snapshot, SnapshotRun, sha256_hex
 
 __all__ = ["MUTANTS", "mutated"]
@@ -187,7 +187,7 @@ def write_shards_before_their_manifest(
     store: ObjectStore, run: reading.CommittedRun, without: Any
 ) -> Iterator[ShardReceipt]:
     for shard in run.manifest.shards:
-        left = remaining_spec(run.plan.plan, shard.index, without)
+        left = held_spec(run.plan.plan, shard.index, without)
         if left.rows == shard.rows:
             yield shard
         elif left.rows:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from augment.store.commit import make_run_plan
-from augment.store.shards import scalar_columns
+from augment.store.shards import planned_marks, scalar_columns
 from augment.types import AugmentPlan, ClassTarget, ImageShape, RunPlan
 from tests.store.helpers import pixels_of
 
@@ -48,7 +48,7 @@ def expected_rows(run: RunPlan) -> list[Row]:
     """Every row, from the plan and the pixels that were encoded."""
     rows = []
     for spec in run.plan.shards():
-        scalars = scalar_columns(run, spec)
+        scalars = scalar_columns(run, spec, planned_marks(run.plan, spec))
         columns = (scalars[name] for name in ("sample_id", "label", "label_name"))
         for sample_id, label, name, pixels_HWC in zip(*columns, pixels_of(run, spec), strict=True):
             rows.append(Row(sample_id, label, name, pixels_HWC.tobytes()))

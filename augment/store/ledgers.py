@@ -1,0 +1,106 @@
+"""What the gates of each shard let pass: a record a shard while a run is made, summed up in its manifest.
+
+    _ledgers/<run>/<index:06d>-<sha256 of the shard>.json
+
+Owns these records and their sums. A ledger is put before its shard, so that whoever finds a shard finds its ledger;
+where two workers made different bytes of one shard, each has its own. Knows no gate.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from pydantic import ValidationError
+
+from augment.errors import IntegrityError
+from augment.objects import ObjectNotFoundError, ObjectStore
+from augment.types import ClassLedger, RunPlan, ShardLedger, ShardPiece, ShardReceipt
+
+__all__ = [
+    "ledger_prefix",
+    "narrowed_ledger",
+    "narrowed_missing",
+    "put_ledger",
+    "read_ledgers",
+    "summed_ledgers",
+]
+
+_THREADS = 8  # each waits for one small object
+
+
+def ledger_prefix(run_id: str) -> str:
+    """Where the ledgers of a run's shards lie; nothing else does."""
+    return f"_ledgers/{run_id}/"
+
+
+def ledger_key(run_id: str, index: int, shard_sha256: str) -> str:
+    """The key of the ledger of shard `index` with this digest."""
+    return f"{ledger_prefix(run_id)}{index:06d}-{shard_sha256}.json"
+
+
+def put_ledger(store: ObjectStore, run_id: str, shard_sha256: str, ledger: ShardLedger) -> None:
+    """Store a shard's ledger; to be called before the shard is put. There already is success: equal bytes of a shard
+    come from equal draws.
+    """
+    store.put_if_absent(ledger_key(run_id, ledger.index, shard_sha256), ledger.to_json())
+
+
+def read_ledgers(store: ObjectStore, run_id: str, shards: Iterable[ShardReceipt]) -> list[ShardLedger]:
+    """The ledgers of these shards, in their order. Raises IntegrityError where one is missing or is none."""
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="ledgers") as pool:
+        return list(pool.map(lambda shard: _read(store, run_id, shard), shards))
+
+
+def _read(store: ObjectStore, run_id: str, shard: ShardReceipt) -> ShardLedger:
+    key = ledger_key(run_id, shard.index, shard.sha256)
+    try:
+        ledger = ShardLedger.model_validate_json(store.get(key))
+    except ObjectNotFoundError as error:
+        raise IntegrityError(f"{store.uri_of(key)} is missing, though its shard is there") from error
+    except ValidationError as error:
+        raise IntegrityError(f"{store.uri_of(key)} is not a valid ledger: {error}") from error
+    if ledger.index != shard.index:
+        raise IntegrityError(f"{store.uri_of(key)} calls itself the ledger of shard {ledger.index}")
+    return ledger
+
+
+def summed_ledgers(
+    run: RunPlan, ledgers: Sequence[ShardLedger]
+) -> tuple[tuple[ClassLedger, ...], tuple[ShardPiece, ...]]:
+    """The ledger of a whole run by class, and all its missing samples, as a manifest lists them."""
+    sums = {target.label: _Sum() for target in run.plan.classes if target.synthetic}
+    for ledger in ledgers:
+        for one in ledger.classes:
+            sums[one.label].add(one)
+    missing = [piece for ledger in ledgers for piece in ledger.missing]
+    return (
+        tuple(each.ledger(label) for label, each in sums.items()),
+        tuple(sorted(missing, key=lambda piece: (piece.class_index, piece.first))),
+    )
+
+
+class _Sum:
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+
+    def add(self, one: ClassLedger) -> None:
+        self.counts.update(accepted=one.accepted, fallback=one.fallback, missing=one.missing, drawn=one.drawn)
+        self.refused.update(one.refused)
+
+    def ledger(self, label: int) -> ClassLedger:
+        return ClassLedger(label=label, **self.counts, refused=dict(sorted(self.refused.items())))
+
+
+def narrowed_ledger(ledger: Sequence[ClassLedger], without: Collection[int]) -> tuple[ClassLedger, ...]:
+    """A manifest's ledger without the classes with these labels."""
+    return tuple(one for one in ledger if one.label not in without)
+
+
+def narrowed_missing(
+    run: RunPlan, missing: Sequence[ShardPiece], without: Collection[int]
+) -> tuple[ShardPiece, ...]:
+    """A manifest's missing samples without those of the classes with these labels."""
+    return tuple(piece for piece in missing if run.plan.classes[piece.class_index].label not in without)
