@@ -14,7 +14,7 @@ from augment.lift.trial import Trial, run_trial
 from pipelines.cluster import ray_errors
 from pipelines.progress import Progress
 
-__all__ = ["run_trials"]
+__all__ = ["in_order_of_ending", "run_trials"]
 
 _WAIT_S = 1.0
 
@@ -38,7 +38,7 @@ def run_trials(
             _trial.remote(arm.to_json(), shared, config.model_dump_json(), seed): position
             for position, (arm, seed) in enumerate(pairs)
         }
-        for task in _finished(list(waiting)):
+        for task in in_order_of_ending(list(waiting)):
             position = waiting[task]
             done[position] = ray.get(task)
             keep(done[position])
@@ -47,7 +47,7 @@ def run_trials(
     return tuple(done[position] for position in range(len(pairs)))
 
 
-def _finished(tasks: list[ray.ObjectRef]) -> Iterator[ray.ObjectRef]:
+def in_order_of_ending(tasks: list[ray.ObjectRef]) -> Iterator[ray.ObjectRef]:
     """The tasks in the order they end in. What is left is given up where the reader stops."""
     try:
         while tasks:

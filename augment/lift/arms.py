@@ -20,6 +20,7 @@ __all__ = ["ARMS", "Arm", "Source", "arms_named", "only_classes"]
 
 Source = Literal["duplicate", "classic", "smote", "gan", "gan-gated"]
 _GENERATED: frozenset[Source] = frozenset({"gan", "gan-gated"})
+_OF_SAMPLES = frozenset({"share", "replaced", "own_norm", "rarest", "classes", "soft_synthetic"})
 
 
 class Arm(Record):
@@ -35,6 +36,7 @@ class Arm(Record):
     classes: tuple[int, ...] | None = None  # fill only these class indices
     sampling: Literal["rows", "classes"] = "rows"  # every row alike, or every class alike (oversampling)
     share: float | None = Field(default=None, gt=0, lt=1)  # of samples in a batch; None is as rows have it
+    replaced: float | None = Field(default=None, gt=0, lt=1)  # of a class's draws, where it has samples
     weight: float = Field(default=1.0, gt=0, le=1)  # of a sample in the loss, where a real row has 1
     loss: Literal["cross_entropy", "balanced_softmax"] = "cross_entropy"
     prior: Literal["drawn", "real"] = (
@@ -54,9 +56,13 @@ class Arm(Record):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.source is None:
-            idle = {"share", "own_norm", "rarest", "classes", "soft_synthetic"} & self._set_fields()
+            idle = _OF_SAMPLES & self._set_fields()
             if idle or self.weight != 1 or self.real_from != 1:
                 raise ValueError(f"arm {self.name}: without a source there are no samples to mix in")
+        if self.share is not None and self.replaced is not None:
+            raise ValueError(
+                f"arm {self.name}: `share` is of the batch and `replaced` of each class; give one"
+            )
         if self.own_norm and self.blend != "none":
             raise ValueError(f"arm {self.name}: blended images belong to neither kind of statistics")
         if self.blend != "none" and (self.soft_real or self.soft_synthetic):
@@ -87,6 +93,8 @@ class Arm(Record):
 
 _BALANCED: Mapping[str, Any] = {"loss": "balanced_softmax"}
 _TAIL: Mapping[str, Any] = {**_BALANCED, "source": "gan-gated", "rarest": 5, "share": 0.2, "weight": 0.5}
+# Each class is drawn as often as in oversampling, so that no other class pays for the samples of the rare ones.
+_EVEN: Mapping[str, Any] = {"source": "gan-gated", "sampling": "classes", "rarest": 5, "replaced": 0.5}
 
 
 def _table(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Mapping[str, Arm]:
@@ -110,6 +118,7 @@ ARMS = _table(
         ("balanced-softmax-soft", {**_BALANCED, "soft_real": 0.5}),
         ("duplicates-tail", {**_TAIL, "source": "duplicate"}),
         ("classic-tail", {**_TAIL, "source": "classic"}),
+        ("classic-even", {**_EVEN, "source": "classic"}),
         # Generated samples as most people add them: the counts filled up.
         ("gan", {"source": "gan"}),
         ("gan-0.5", {"source": "gan", "fill": 0.5}),
@@ -124,6 +133,13 @@ ARMS = _table(
         ("gan-tail", _TAIL),
         ("gan-tail-ungated", {**_TAIL, "source": "gan"}),
         ("gan-tail-real-prior", {**_TAIL, "prior": "real"}),
+        # On top of oversampling: samples instead of half of a rare class's repeats.
+        ("gan-even", _EVEN),
+        ("gan-even-own-norm", {**_EVEN, "own_norm": True}),
+        (
+            "gan-even-curriculum",
+            {**_BALANCED, "source": "gan-gated", "sampling": "classes", "share": 0.5, "real_from": 0.6},
+        ),
         # Learn from the mixture, finish on real images.
         ("gan-curriculum", {**_BALANCED, "source": "gan-gated", "share": 0.4, "real_from": 0.6}),
         ("gan-crt", {"source": "gan-gated", "share": 0.4, "refit_from": 0.8}),

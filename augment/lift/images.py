@@ -17,7 +17,7 @@ from augment.errors import InputError
 from augment.lift.arms import Source
 from augment.types import ImageShape, sha256_hex
 
-__all__ = ["LabelledImages", "LiftData"]
+__all__ = ["LabelledImages", "LiftData", "pixel_digests"]
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,9 @@ class LiftData:
             empty = np.flatnonzero(images.counts(len(self.class_names)) == 0)
             if len(empty):
                 raise InputError(f"the {name} images have none of class {self.class_names[empty[0]]!r}")
-        held_out = [_rows(self.test) & _rows(self.training), _rows(self.test) & _rows(self.validation)]
-        held_out.append(_rows(self.validation) & _rows(self.training))
-        pairs = ("test and training", "test and validation", "validation and training")
-        for pair, shared in zip(pairs, held_out, strict=True):
+        digests = {name: set(pixel_digests(images)) for name, images in parts.items()}
+        for one, other in (("test", "training"), ("test", "validation"), ("validation", "training")):
+            pair, shared = f"{one} and {other}", digests[one] & digests[other]
             if shared:
                 raise InputError(
                     f"{len(shared)} image(s) are in {pair} both: what is measured on them says nothing; "
@@ -109,7 +108,8 @@ def _check(name: str, images: LabelledImages, shape: ImageShape, classes: int) -
         )
 
 
-def _rows(images: LabelledImages) -> set[bytes]:
-    return {
+def pixel_digests(images: LabelledImages) -> list[bytes]:
+    """A digest of each image's pixels, 16 bytes: equal for images that are there twice, whatever their labels."""
+    return [
         hashlib.blake2b(pixels_HWC.tobytes(), digest_size=16).digest() for pixels_HWC in images.pixels_NHWC
-    }
+    ]

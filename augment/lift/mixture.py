@@ -123,10 +123,25 @@ def _probability(
     """Of drawing each row; sums to 1."""
     open_R = ~synthetic_R if only_real else np.ones_like(synthetic_R)
     even = by_class or arm.sampling == "classes"
+    real_R = _spread(~synthetic_R, class_index_R, even=even)
+    if arm.replaced is not None and not only_real:
+        return _replaced(arm.replaced, real_R, class_index_R, synthetic_R)
     if arm.share is None or only_real:
         return _spread(open_R, class_index_R, even=even)
-    real_R = _spread(~synthetic_R, class_index_R, even=even)
     return (1 - arm.share) * real_R + arm.share * _spread(synthetic_R, class_index_R, even=even)
+
+
+def _replaced(
+    share: float,
+    real_R: npt.NDArray[np.float64],
+    class_index_R: npt.NDArray[np.int64],
+    synthetic_R: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.float64]:
+    """`share` of what each class is drawn goes to its samples, where it has any: a class is drawn no more often."""
+    samples_K = np.bincount(class_index_R[synthetic_R], minlength=int(class_index_R.max()) + 1)
+    share_K = np.where(samples_K > 0, share, 0.0)
+    sample_K = share_K * np.bincount(class_index_R, real_R) / np.maximum(samples_K, 1)
+    return np.where(synthetic_R, sample_K[class_index_R], (1 - share_K[class_index_R]) * real_R)
 
 
 def _spread(

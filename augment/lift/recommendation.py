@@ -19,6 +19,7 @@ from augment.lift.arms import Arm
 from augment.lift.comparison import Predictions, best_of
 from augment.lift.mixture import filled_counts
 from augment.lift.scores import rarest_classes
+from augment.lift.supply import Untried
 from augment.quality.intervals import Interval, compare
 from augment.quality.label_metrics import Metric, mean_recall
 from augment.types import Record
@@ -67,8 +68,10 @@ def recommend(
     counts_K: npt.NDArray[np.int64],
     *,
     level: float = 0.95,
+    untried: Sequence[Untried] = (),
 ) -> Recommendation:
-    """The recommendation; `counts_K` are the real training images a class.
+    """The recommendation; `counts_K` are the real training images a class, `untried` the generated arms that could
+    not be had.
 
     The generated arm of highest balanced accuracy on validation is compared with such a control. It is
     recommended where it is better on validation, and its interval on test lies above zero. Raises InputError
@@ -82,8 +85,7 @@ def recommend(
         raise InputError("no control among the arms: nothing can be said of what samples add; add `real`")
     control = best_of(controls, validation.labels_N)
     if not generated:
-        reason = "no arm with generated samples was tried"
-        return _without(control, None, None, reason, class_names)
+        return _without(control, None, None, _nothing_tried(untried), class_names)
     chosen = next(arm for arm in arms if arm.name == best_of(generated, validation.labels_N))
     differences = _Differences(chosen.name, control, validation, test, level)
     tail = mean_recall(rarest_classes(counts_K))
@@ -130,6 +132,12 @@ def _known(arms: Sequence[Arm], *held_out: HeldOut) -> Sequence[Arm]:
         if any(arm.name not in part.predictions for part in held_out):
             raise InputError(f"arm {arm.name} has no predictions of validation or test images")
     return arms
+
+
+def _nothing_tried(untried: Sequence[Untried]) -> str:
+    """Why there is no generated arm to compare: none was asked for, or none could be had."""
+    because = "; ".join(f"{one.arm}: {one.reason}" for one in untried)
+    return "no arm with generated samples was tried" + (f": {because}" if because else "")
 
 
 def _reason(chosen: str, control: str, differences: _Differences) -> str:

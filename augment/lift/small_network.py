@@ -1,8 +1,7 @@
 """The small classifier that arms are trained with by default: quick on one CPU core, and good at small images.
 
-Owns the architecture and its initial weights. Max-pooling keeps what a stride drops: with the same steps it is a
-point better on long-tailed Fashion-MNIST than the network of `augment.quality`, which is built to be looked
-through.
+Owns the architecture and its initial weights. Max-pooling keeps what a stride drops. Four halvings of narrow layers
+take two fifths of the time of three halvings of layers half as wide again, with nearly as many weights.
 
 B = images, C = channels, H, W = rows, columns, K = classes.
 """
@@ -19,25 +18,31 @@ from augment.types import ImageShape
 
 __all__ = ["SmallNetwork"]
 
-_WIDTH = 24  # channels of the stem; the two stages after it have twice and four times as many
-_LAST_RESOLUTION = 4  # of 32 × 32; larger images have as many more stems as they need to come there
+_WIDTH = 16  # channels of the stem; the stages after it go up to 8 times as many
+_STAGES = ((_WIDTH, 2 * _WIDTH), (2 * _WIDTH, 4 * _WIDTH, 4 * _WIDTH), (4 * _WIDTH, 8 * _WIDTH))
+_LAST_RESOLUTION = 2  # larger images than 32 × 32 have as many more stems as they need to come there
 
 
 class SmallNetwork(nn.Module):
-    """Stems of one 3×3 convolution, two stages of two, each halved by max-pooling; batch norm, ReLU, global mean,
-    one linear layer. 157,000 weights for 32 × 32 gray images and ten classes.
+    """Stems of one 3×3 convolution, stages of one, two and one, each halved by max-pooling down to 2 × 2; batch norm,
+    ReLU, global mean, one linear layer. 136,000 weights for 32 × 32 gray images and ten classes.
     """
 
     def __init__(self, image: ImageShape, classes: int, *, seed: int) -> None:
         super().__init__()
-        halvings = max(3, math.ceil(math.log2(image.size / _LAST_RESOLUTION)))
-        stems = [image.channels] + [_WIDTH] * (halvings - 2)
+        stems = max(1, math.ceil(math.log2(image.size / _LAST_RESOLUTION)) - len(_STAGES))
+        stages = [(image.channels, _WIDTH), *[(_WIDTH, _WIDTH)] * (stems - 1), *_STAGES]
+        layers: list[nn.Module] = []
+        resolution = image.size
         with torch.random.fork_rng(devices=[]):  # for torch's own initial weights, which are replaced
-            layers = [layer for pair in itertools.pairwise(stems) for layer in _stage(pair)]
-            layers += _stage((_WIDTH, 2 * _WIDTH, 2 * _WIDTH))
-            layers += _stage((2 * _WIDTH, 4 * _WIDTH, 4 * _WIDTH))
+            for channels in stages:
+                layers += _convolutions(channels)
+                # One pixel would leave batch norm without statistics where one row of a batch is real.
+                if resolution > _LAST_RESOLUTION:
+                    layers.append(nn.MaxPool2d(2, ceil_mode=True))
+                    resolution = math.ceil(resolution / 2)
             self.body = nn.Sequential(*layers)
-            self.head = nn.Linear(4 * _WIDTH, classes)
+            self.head = nn.Linear(8 * _WIDTH, classes)
         self._initialise(seed)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -56,10 +61,10 @@ class SmallNetwork(nn.Module):
         self.head.bias.zero_()
 
 
-def _stage(channels: Sequence[int]) -> list[nn.Module]:
-    """Convolutions from each number of channels to the next, then half the resolution, rounded up."""
+def _convolutions(channels: Sequence[int]) -> list[nn.Module]:
+    """From each number of channels to the next."""
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(channels):
         layers.append(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False))
         layers += [nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
-    return [*layers, nn.MaxPool2d(2, ceil_mode=True)]
+    return layers

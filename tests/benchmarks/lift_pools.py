@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from augment.errors import ConfigError, GateError
-from augment.gan.generator import frozen_generator, read_info
+from augment.gan.generator import GeneratorInfo, frozen_generator, read_info
 from augment.lift.arms import Arm, Source
 from augment.lift.images import LabelledImages
 from augment.lift.mixture import filled_counts
@@ -132,6 +132,7 @@ class Pools:
         with frozen_generator(
             data, sha256=sha256_hex(data), device=torch.device("cpu"), batch_size=BLOCK
         ) as generator:
+            theirs_K = _positions(self.sets.class_names, generator.info)
             for index, wanted in enumerate(wanted_K.tolist()):
                 accepted, drawn = 0, 0
                 while accepted < wanted:
@@ -140,7 +141,9 @@ class Pools:
                             f"class {self.sets.class_names[index]!r}: of {drawn} candidates {accepted} passed the "
                             f"gates, and {wanted} are wanted"
                         )
-                    pixels_BHWC = generator(SEED, np.full(BLOCK, index), np.arange(drawn, drawn + BLOCK))
+                    pixels_BHWC = generator(
+                        SEED, np.full(BLOCK, theirs_K[index]), np.arange(drawn, drawn + BLOCK)
+                    )
                     good_BHWC = pixels_BHWC[passed(pixels_BHWC, index)][: wanted - accepted]
                     kept.append(good_BHWC)
                     accepted, drawn = accepted + len(good_BHWC), drawn + BLOCK
@@ -155,10 +158,12 @@ class Pools:
                 "(suite gan leaves one of Fashion-MNIST-LT), and give its file as --generator or --cells-generator"
             )
         data = self.generator.read_bytes()
-        counts = tuple(self.sets.training.counts(len(self.sets.class_names)).tolist())
-        if (info := read_info(data)).counts != counts:
+        counts_K = self.sets.training.counts(len(self.sets.class_names))
+        info = read_info(data)
+        theirs_K = _positions(self.sets.class_names, info)
+        if len(info.counts) != len(counts_K) or (np.array(info.counts)[theirs_K] != counts_K).any():
             raise ConfigError(
-                f"{self.generator} was trained on {info.counts} images a class, not on the {counts} of "
+                f"{self.generator} was trained on {info.counts} images a class, not on the {tuple(counts_K.tolist())} of "
                 f"{self.sets.name}: it may have seen images that are held out"
             )
         return data
@@ -202,6 +207,17 @@ class _Teachers:
         """By the one that did not see the image."""
         log_ENK = self.ensemble.look(self.training.pixels_NHWC).log_probability_ENK
         return np.exp(unseen(log_ENK, self.fold_N)).astype(np.float32)
+
+
+def _positions(class_names: Sequence[str], info: GeneratorInfo) -> npt.NDArray[np.int64]:
+    """Where a generator has each of these classes: by name where it has these names, otherwise in their order.
+
+    `augment train` on folders has classes in alphabetical order; suite gan's folders are numbered.
+    """
+    theirs = [known.name for known in info.classes]
+    if sorted(theirs) == sorted(class_names):
+        return np.array([theirs.index(name) for name in class_names])
+    return np.arange(len(class_names))
 
 
 def _save(path: Path, images: LabelledImages) -> None:

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from augment.errors import ConfigError, InputError
+from augment.gan.generator import GeneratorInfo
 from augment.lift.arms import ARMS, arms_named
 from augment.quality.config import GatesConfig
+from augment.types import ClassInfo
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.lift_data import LiftSets, lift_cells, slide_of, small_lift
-from tests.benchmarks.lift_pools import Pools, wanted_samples
+from tests.benchmarks.lift_pools import Pools, _positions, wanted_samples
 from tests.benchmarks.real_images import Images, write_folder
 
 
@@ -86,6 +88,17 @@ def test_samples_without_a_generator_are_an_error_that_names_the_option(
 ) -> None:
     with pytest.raises(ConfigError, match=r"samples of gan-gated .* need a generator.*--generator"):
         pools([]).pool("gan-gated", np.ones(10, np.int64), soft=False)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "positions"), [(("b", "c", "a"), [2, 0, 1]), (("00", "01", "02"), [0, 1, 2])]
+)
+def test_a_generators_classes_are_found_by_name_and_numbered_ones_by_their_order(
+    theirs: tuple[str, ...], positions: list[int]
+) -> None:
+    classes = tuple(ClassInfo(label=label, name=name) for label, name in enumerate(theirs))
+    info = GeneratorInfo.model_construct(classes=classes)
+    np.testing.assert_array_equal(_positions(("a", "b", "c"), info), positions)
 
 
 @pytest.mark.skipif("RAY_ADDRESS" in os.environ, reason="a cluster of its own is started")

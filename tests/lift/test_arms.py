@@ -53,6 +53,8 @@ def test_what_generated_arms_do_with_real_rows_a_control_does_too(mixing: dict[s
         ({"real_from": 0.5}, "without a source"),
         ({"own_norm": True}, "without a source"),
         ({"soft_synthetic": 1.0}, "without a source"),
+        ({"replaced": 0.5}, "without a source"),
+        ({"source": "gan", "share": 0.5, "replaced": 0.5}, "give one"),
         ({"source": "gan", "own_norm": True, "blend": "mixup"}, "neither kind"),
         ({"source": "gan", "soft_synthetic": 1.0, "blend": "mixup"}, "teachers"),
         ({"source": "gan", "fill": 0.0}, "greater than 0"),

@@ -69,6 +69,17 @@ def test_filled_up_classes_are_drawn_alike_so_that_balanced_softmax_changes_noth
     np.testing.assert_allclose(phase.prior_K, 1 / 3)
 
 
+def test_samples_instead_of_repeats_leave_each_class_drawn_as_often_as_without_them() -> None:
+    real_K, samples_K, phase = of(ARMS["gan-even"])
+    np.testing.assert_allclose(real_K, [1 / 3, 1 / 6, 1 / 6])  # the largest class has no gap to fill
+    np.testing.assert_allclose(samples_K, [0, 1 / 6, 1 / 6])
+    np.testing.assert_allclose(phase.prior_K, 1 / 3)
+    by_rows = Arm(name="x", source="gan", rarest=1, replaced=0.25)
+    real_K, samples_K, _ = of(by_rows)
+    np.testing.assert_allclose(real_K, np.array([40, 20, 0.75 * 8]) / 68)
+    np.testing.assert_allclose(samples_K, np.array([0, 0, 0.25 * 8]) / 68)
+
+
 def test_a_samples_weight_counts_in_the_prior() -> None:
     _, _, phase = of(ARMS["gan-weight-0.5"])
     weights_K = np.array([40, 20 + 0.5 * 20, 8 + 0.5 * 32])

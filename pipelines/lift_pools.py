@@ -1,0 +1,157 @@
+"""Ray tasks: the samples that arms of `augment lift` mix in, made by the very code that makes a run's.
+
+Owns which plan a source's samples have, and how they are gathered: every class is filled up to the largest one, by
+one recipe, and the gated ones pass the gates that a run of this config has. Nothing is committed.
+
+B = samples of a shard, M = samples of a pool, K = classes.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import ray
+
+from augment.config import Config
+from augment.lift.arms import Source
+from augment.lift.images import LabelledImages
+from augment.planning.config import BalanceConfig
+from augment.planning.plan import make_plan
+from augment.recipes.choosing import refuse_impossible
+from augment.sampling.gated import Filled, fill_shard
+from augment.store.models import GatesRecord, ModelRecord, SourceRecord
+from augment.types import AugmentPlan, ClassCounts, ClassLedger, RecipeName, RunPlan
+from pipelines.cluster import Cluster, Device, ray_errors
+from pipelines.lift import in_order_of_ending
+from pipelines.lift_store import PoolRecord
+from pipelines.pixels import augmented
+from pipelines.progress import Progress
+from pipelines.run_plans import job_of
+from pipelines.sampler_inputs import SamplerInputs, opened
+
+__all__ = ["RECIPE_OF", "MadePool", "make_pool", "pool_plan", "pool_run"]
+
+RECIPE_OF: Mapping[Source, RecipeName] = {
+    "duplicate": "duplicate",
+    "classic": "classic",
+    "smote": "smote",
+    "gan": "gan",
+    "gan-gated": "gan",
+}
+"""Source of an arm's samples → recipe."""
+
+
+@dataclass(frozen=True, slots=True)
+class MadePool:
+    """The samples, class after class and within one by index, and what they came to."""
+
+    images: LabelledImages
+    record: PoolRecord
+
+
+def pool_plan(config: Config, counts: ClassCounts, source: Source) -> AugmentPlan:
+    """Every class filled up to the largest one, whatever the config's balance; too small ones as it says.
+
+    Raises InputError where a class has too few images for the recipe or, by `balance.below_min_real`, for any.
+    """
+    recipes = [RECIPE_OF[source]] * len(counts.classes)
+    balance = BalanceConfig(min_real=config.balance.min_real, below_min_real=config.balance.below_min_real)
+    plan = make_plan(
+        counts,
+        balance,
+        image=config.image.shape,
+        seed=config.seed,
+        shard_rows=config.output.shard_rows,
+        batch_size=config.generate.batch_size,
+        recipes=recipes,
+    )
+    refuse_impossible(plan.classes, recipes)
+    return plan
+
+
+def pool_run(
+    config: Config,
+    plan: AugmentPlan,
+    record: SourceRecord,
+    model: ModelRecord | None,
+    gates: GatesRecord | None,
+    source_fingerprint: str,
+) -> RunPlan:
+    """The run whose samples they are. A sample that no candidate passed for is missing, never made otherwise: what
+    is measured would not be the generator's."""
+    partial = config.gates.model_copy(update={"on_shortfall": "partial"})
+    return job_of(
+        config.model_copy(update={"gates": partial}), plan, model, gates,
+        source_fingerprint=source_fingerprint, source_sha256=record.decoded_sha256,
+    )  # fmt: skip
+
+
+def make_pool(
+    source: Source, config: Config, inputs: SamplerInputs, cluster: Cluster, progress: Progress
+) -> MadePool:
+    """Make the samples of a pool's run, side by side, shard by shard."""
+    run, shards = inputs.run, list(range(inputs.run.plan.num_shards))
+    pixels: dict[int, npt.NDArray[np.uint8]] = {}
+    classes: dict[int, npt.NDArray[np.int64]] = {}
+    ledgers: list[ClassLedger] = []
+    done = 0
+    with progress.stage(f"samples of {source}", total=run.plan.rows, unit="samples") as stage:
+        for filled in _filled(inputs, config, cluster) if shards else ():
+            pieces = filled.block.spec.pieces
+            index_B = np.repeat([piece.class_index for piece in pieces], [piece.count for piece in pieces])
+            pixels[filled.block.spec.index] = augmented(filled.block, run)
+            classes[filled.block.spec.index] = index_B.astype(np.int64)
+            ledgers += filled.ledger.classes if filled.ledger else ()
+            done += len(index_B)
+            stage.advance_to(done)
+    shape = run.plan.image
+    none_MHWC = np.empty((0, shape.size, shape.size, shape.channels), np.uint8)
+    images = LabelledImages(
+        np.concatenate([none_MHWC, *(pixels[index] for index in shards)]),
+        np.concatenate([np.empty(0, np.int64), *(classes[index] for index in shards)]),
+    )
+    counts_K = images.counts(len(run.plan.classes))
+    record = PoolRecord(
+        run_id=run.run_id, source=source, samples_K=tuple(counts_K.tolist()), why=_why(run, ledgers)
+    )
+    return MadePool(images, record)
+
+
+def _filled(inputs: SamplerInputs, config: Config, cluster: Cluster) -> Iterator[Filled]:
+    """The shards of the run as they are filled, in any order: generation's first stage, a task a shard."""
+    run = inputs.run
+    device = cluster.device_for(config.generate.device, processes=1, field="generate.device")
+    task = _fill.options(num_cpus=min(1, cluster.cpus_per_node), num_gpus=int(device == "gpu"))
+    with ray_errors("making samples"):
+        shared = ray.put(inputs)
+        tasks = [task.remote(shared, index, device) for index in range(run.plan.num_shards)]
+        for ended in in_order_of_ending(tasks):
+            yield ray.get(ended)
+
+
+@ray.remote
+def _fill(inputs: SamplerInputs, index: int, device: Device) -> Filled:
+    """One shard's samples. A worker lives on for the next task: what it has opened is small beside a shard."""
+    with ExitStack() as stack:
+        candidates, keeper, scores = opened(inputs, device, stack)
+        return fill_shard(inputs.run, inputs.run.plan.shard(index), candidates, keeper, scores)
+
+
+def _why(run: RunPlan, ledgers: list[ClassLedger]) -> dict[int, str]:
+    """By class index, why a class lacks samples: the gates that refused its candidates, or the plan's own note."""
+    refused: dict[int, Counter[str]] = defaultdict(Counter)
+    missing = Counter[int]()
+    for one in ledgers:
+        refused[one.label].update(one.refused)
+        missing[one.label] += one.missing
+    why: dict[int, str] = {}
+    for index, target in enumerate(run.plan.classes):
+        if missing[target.label]:
+            gates = (f"{gate} {count:,}" for gate, count in refused[target.label].most_common())
+            why[index] = "refused by " + ", ".join(gates)
+        elif not target.synthetic and target.note:
+            why[index] = target.note
+    return why
