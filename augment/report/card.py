@@ -8,13 +8,14 @@ and no clock, goes into it, so the same version gives the same card.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
 from augment.gan.presets import ChosenField
+from augment.report.markdown import literal
+from augment.report.origins import made_by, source_types
 from augment.store.layouts.contract import Layout
 from augment.store.reading import CommittedRun, Dataset
 from augment.store.shards import shard_schema
@@ -79,13 +80,14 @@ def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _FrontMatter.add_representer(str, _text_node)
 
 
-def dataset_card(dataset: Dataset, chosen: Sequence[ChosenField] = ()) -> str:
+def dataset_card(dataset: Dataset, chosen: Sequence[ChosenField] = (), section: str = "") -> str:
     """README.md for the dataset's root: YAML front matter, then a short account of what lies there.
 
-    `chosen` are the settings that the preset chose for the newest run's generator.
+    `chosen` are the settings that the preset chose for the newest run's generator, `section` what the report has
+    for the card (`augment.report.html.card_section`).
     """
     front = _front_matter(dataset, data_files(dataset)) | _features(dataset)
-    text = _text(dataset) + _RECORDS_NOTE + _settings(chosen)
+    text = _text(dataset) + _RECORDS_NOTE + (f"\n{section}" if section else "") + _settings(chosen)
     return _page(front, text + _LOADING.format(version=dataset.version))
 
 
@@ -132,7 +134,11 @@ def _features(dataset: Dataset) -> dict[str, Any]:
     names = dataset.class_names
     if list(names) == list(range(len(names))) and len(set(names.values())) == len(names):
         kinds["label"] = {"class_label": {"names": {str(label): name for label, name in names.items()}}}
-    return {"dataset_info": {"features": [{"name": name, "dtype": kind} for name, kind in kinds.items()]}}
+    features = [
+        {"name": name, "sequence": "string"} if name == "source_images" else {"name": name, "dtype": kind}
+        for name, kind in kinds.items()
+    ]
+    return {"dataset_info": {"features": features}}
 
 
 def _size_category(rows: int) -> str:
@@ -141,15 +147,16 @@ def _size_category(rows: int) -> str:
 
 def _text(dataset: Dataset) -> str:
     classes = "\n".join(
-        f"| {row.label} | {_cell(row.name)} | {row.real} | {row.synthetic} | {row.real + row.synthetic} |"
+        f"| {row.label} | {literal(row.name)} | {row.real} | {row.synthetic} | {row.real + row.synthetic} |"
         for row in dataset.balance()
     )
     runs = "\n".join(_run_row(run) for run in dataset.runs)
+    terms = ", ".join(f"`{term}`" for term in source_types(dataset)) or "none"
     return f"""# Synthetic images for rare classes
 
-**Every image here is synthetic**: drawn from a conditional GAN that was fitted to a labelled image data set,
-to fill up its rare classes (IPTC digital source type `trainedAlgorithmicMedia`). The real images are not
-included. This is version {dataset.version}, with {dataset.rows} images.
+**Every image here was added** to fill up the rare classes of a labelled image data set: {made_by(dataset)}. (IPTC
+digital source types: {terms}; the column `recipe` says which image is which.) This is version {dataset.version},
+with {dataset.rows} images.
 
 A generated image shows what the generator learned of its class from the real images listed below; where
 these are few, expect little variety, and judge by a classifier tested on real images only.
@@ -171,7 +178,7 @@ these are few, expect little variety, and judge by a classifier tested on real i
 def _settings(chosen: Sequence[ChosenField]) -> str:
     if not chosen:
         return ""
-    rows = "\n".join(f"| `{field.name}` | {_cell(field.text)} |" for field in chosen)
+    rows = "\n".join(f"| `{field.name}` | {literal(field.text)} |" for field in chosen)
     return f"""
 ## Training
 
@@ -189,9 +196,5 @@ def _run_row(run: CommittedRun) -> str:
         f"{'grayscale' if plan.image.channels == 1 else 'RGB'}, {plan.image.size} px, {run.plan.image_format}"
     )
     rows = sum(shard.rows for shard in run.manifest.shards)
-    return f"| `{run.plan.run_id}` | {rows} | `{run.plan.generator_sha256}` | {plan.seed} | {kind} |"
-
-
-def _cell(name: str) -> str:
-    """A class name as literal text in a Markdown table."""
-    return re.sub(r"([\\`*_{}\[\]<>|&#!~])", r"\\\1", re.sub(r"\s+", " ", name))
+    generator = f"`{run.plan.generator_sha256}`" if run.plan.generator_sha256 else "none"
+    return f"| `{run.plan.run_id}` | {rows} | {generator} | {plan.seed} | {kind} |"

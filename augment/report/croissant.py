@@ -14,14 +14,17 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+import pyarrow as pa
+
+from augment.report.origins import made_by, source_types
 from augment.store.layouts.contract import ExportedFile, Records
 from augment.store.reading import CommittedRun, Dataset
-from augment.store.shards import DIGITAL_SOURCE_TYPE, shard_schema
+from augment.store.shards import shard_schema
 
 __all__ = ["DataFiles", "croissant"]
 
 _DATA_FILES = "data-files"
-_IPTC = f"http://cv.iptc.org/newscodes/digitalsourcetype/{DIGITAL_SOURCE_TYPE}"
+_IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 _MEDIA_TYPES = {
     ".parquet": "application/x-parquet",  # what mlcroissant knows Parquet by
     ".tar": "application/x-tar",
@@ -65,13 +68,13 @@ def croissant(dataset: Dataset, files: DataFiles) -> str:
         "@type": "sc:Dataset",
         "name": "synthetic-images-for-rare-classes",
         "description": (
-            f"{dataset.rows} synthetic images, drawn from conditional GANs that were fitted to a labelled image "
-            "data set, to fill up its rare classes. No real image is included."
+            f"{dataset.rows} images that fill up the rare classes of a labelled image data set: "
+            f"{made_by(dataset)}."
         ),
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "version": f"{dataset.version}.0.0",
         "keywords": ["synthetic", "class imbalance", "data augmentation", "GAN"],
-        "digitalSourceType": _IPTC,
+        "digitalSourceType": [_IPTC + term for term in source_types(dataset)],
         "prov:wasDerivedFrom": [_source(run) for run in dataset.runs],
         "prov:wasGeneratedBy": [_activity(run) for run in dataset.runs],
         "distribution": [*_file_objects(files), *_file_sets(dataset, files)],
@@ -102,16 +105,25 @@ def _activity(run: CommittedRun) -> dict[str, Any]:
         "@type": "prov:Activity",
         "@id": f"urn:augment:run:{run.plan.run_id}",
         "prov:label": f"generation with the seed {run.plan.plan.seed}",
-        "prov:used": {
-            "@id": f"urn:sha256:{run.plan.generator_sha256}",
-            "@type": "prov:Entity",
-            "prov:label": "the generator's weights",
-        },
+        "prov:used": _used(run),
         "prov:wasAssociatedWith": {
             "@type": "prov:SoftwareAgent",
             "prov:label": f"ray-augment {version}".strip(),
         },
     }
+
+
+def _used(run: CommittedRun) -> list[dict[str, Any]]:
+    """What samples were made from: the generator's weights, the decoded real images, or both."""
+    digests = {
+        "the generator's weights": run.plan.generator_sha256,
+        "the real images, decoded": run.plan.source_sha256,
+    }
+    return [
+        {"@id": f"urn:sha256:{sha256}", "@type": "prov:Entity", "prov:label": what}
+        for what, sha256 in digests.items()
+        if sha256 is not None
+    ]
 
 
 # ---- files ------------------------------------------------------------------------------------------------
@@ -173,9 +185,15 @@ def _images(dataset: Dataset, files: DataFiles) -> Iterable[dict[str, Any]]:
 
 def _columns(dataset: Dataset) -> list[tuple[str, str]]:
     """Columns of the shards and their types; of a version without a run, none."""
-    kinds = {"string": "sc:Text", "int64": "sc:Integer", "bool": "sc:Boolean"}
+    kinds = {"string": "sc:Text", "int64": "sc:Integer", "int32": "sc:Integer", "bool": "sc:Boolean"}
     schema = shard_schema(dataset.runs[-1].plan) if dataset.runs else ()
-    return [(field.name, kinds.get(str(field.type), "sc:ImageObject")) for field in schema]
+    return [
+        (
+            field.name,
+            "sc:Text" if pa.types.is_list(field.type) else kinds.get(str(field.type), "sc:ImageObject"),
+        )
+        for field in schema
+    ]
 
 
 def _column(name: str, kind: str) -> dict[str, Any]:
@@ -191,13 +209,14 @@ def _field(
     if json_path is not None:
         source["transform"] = {"jsonPath": json_path}
     data_type: str | list[str] = [kind, "cr:Label"] if name == "label" else kind
+    array = {"isArray": True, "arrayShape": "-1"} if name == "source_images" else {}
     return {
         "@type": "cr:Field",
         "@id": f"images/{name}",
         "name": name,
         "dataType": data_type,
         "source": source,
-    }
+    } | array
 
 
 def _classes(dataset: Dataset) -> dict[str, Any]:

@@ -24,10 +24,11 @@ CROISSANT_KEY = "croissant.json"
 CARD_KEY = "README.md"
 
 
-def describe(dataset: Dataset, chosen: Sequence[ChosenField] = ()) -> None:
+def describe(dataset: Dataset, chosen: Sequence[ChosenField] = (), section: str = "") -> None:
     """Write croissant.json and README.md into a dataset's own root, for the version that `dataset` is.
 
-    `chosen` are the settings that the preset chose for the newest run's generator.
+    `chosen` are the settings that the preset chose for the newest run's generator, `section` the report's for the
+    card.
     """
     listed = [ExportedFile(shard.key, shard.size_bytes, shard.sha256) for shard in dataset.shards]
     files = DataFiles(
@@ -36,7 +37,7 @@ def describe(dataset: Dataset, chosen: Sequence[ChosenField] = ()) -> None:
         listed=listed if len(listed) <= MOST_DESCRIBED else None,
     )
     dataset.store.put(CROISSANT_KEY, croissant(dataset, files).encode())
-    dataset.store.put(CARD_KEY, dataset_card(dataset, chosen).encode())
+    dataset.store.put(CARD_KEY, dataset_card(dataset, chosen, section).encode())
 
 
 def export(

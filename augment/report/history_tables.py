@@ -91,4 +91,5 @@ def _change(change: RunChange) -> Text:
 
 def _run(run: RunSummary) -> str:
     source = f", source {run.source_fingerprint[:DIGITS]}" if run.source_fingerprint else ""
-    return f"run {run.run_id} (plan {run.plan_id}, model {run.generator_sha256[:DIGITS]}{source})"
+    model = f"model {run.generator_sha256[:DIGITS]}" if run.generator_sha256 else "no model"
+    return f"run {run.run_id} (plan {run.plan_id}, {model}{source})"

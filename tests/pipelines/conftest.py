@@ -28,6 +28,8 @@ balance: {{min_real: 4}}
 model: {{width: 4, max_width: 8, latent_dim: 4, embedding_dim: 2}}
 train: {{steps: 4, batch_size: 8, workers: 2, snapshot_every: 2, log_every: 1, evaluate_every: 2, patience: 0, precision: fp32, cpus_per_worker: 0.5}}
 generate: {{batch_size: 8}}
+gates: {{enabled: false}}
+report: {{fidelity: false}}
 output: {{uri: "{output}", shard_rows: 10}}
 """
 

@@ -19,7 +19,7 @@ def test_a_slow_writer_does_not_describe_an_older_version_for_good(monkeypatch: 
     commit(store, tiny_run())
     told: list[int] = []
 
-    def slow(dataset: Dataset, chosen: object) -> None:
+    def slow(dataset: Dataset, chosen: object, section: str) -> None:
         if not told:  # meanwhile another makes and describes the next version
             revoke_classes(store, ["test"], "blurred")
         told.append(dataset.version)

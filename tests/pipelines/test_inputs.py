@@ -15,8 +15,8 @@ from augment.data.sources import open_source
 from augment.errors import InputError
 from augment.store.models import SourceRecord
 from pipelines.cli import app
+from pipelines.job import Job
 from pipelines.progress import Progress
-from pipelines.run import _Job
 from tests.data.factory import encoded, picture
 from tests.data.layouts import LAYOUTS, Row, put_all
 
@@ -83,10 +83,10 @@ def test_a_source_written_anew_with_the_same_sizes_is_decoded_again_before_it_is
     )
 
     def known() -> SourceRecord | None:
-        with _Job.opened(config, Progress("none", quiet=True)) as job:
+        with Job.opened(config, Progress("none", quiet=True)) as job:
             return job._known_source()
 
-    with _Job.opened(config, Progress("none", quiet=True)) as job:
+    with Job.opened(config, Progress("none", quiet=True)) as job:
         census = job.census()
         record = SourceRecord(
             fingerprint=job._fingerprint(),
@@ -103,5 +103,5 @@ def test_a_source_written_anew_with_the_same_sizes_is_decoded_again_before_it_is
     assert open_source(SourceConfig(uri=uri)).counts().fingerprint == fingerprint
     assert known() is None
     message = r"written anew since.*run `augment train` again"
-    with _Job.opened(config, Progress("none", quiet=True)) as job, pytest.raises(InputError, match=message):
+    with Job.opened(config, Progress("none", quiet=True)) as job, pytest.raises(InputError, match=message):
         job.source_record()

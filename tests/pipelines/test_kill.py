@@ -27,16 +27,29 @@ from tests.pipelines.conftest import Finished, keys, train_workers_below, wait_u
 pytestmark = [pytest.mark.usefixtures("ray_and_s3"), pytest.mark.timeout(900)]
 
 TRAINING = ["train.steps=120", "train.snapshot_every=4", "train.log_every=4", "train.evaluate_every=20"]
-KILLED_AT = (25, 55, 85)  # steps
 
 
 @pytest.mark.parametrize(
     ("workers", "killed"),
-    [(1, ("driver", "worker", "worker")), (2, ("worker", "driver", "worker"))],
-    ids=["one worker", "two workers"],
+    [
+        pytest.param(1, {25: "driver"}, id="one worker"),
+        pytest.param(2, {25: "worker"}, id="two workers"),
+        pytest.param(
+            1,
+            {25: "driver", 55: "worker", 85: "worker"},
+            id="one worker, three times",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            2,
+            {25: "worker", 55: "driver", 85: "worker"},
+            id="two workers, three times",
+            marks=pytest.mark.slow,
+        ),
+    ],
 )
-def test_a_training_killed_three_times_gives_the_generator_of_an_undisturbed_one(
-    config_file: Path, quiet: Progress, tmp_path: Path, workers: int, killed: tuple[str, ...]
+def test_a_training_killed_at_these_steps_gives_the_generator_of_an_undisturbed_one(
+    config_file: Path, quiet: Progress, tmp_path: Path, workers: int, killed: dict[int, str]
 ) -> None:
     settings = [*TRAINING, f"train.workers={workers}"]
     undisturbed, _ = train(
@@ -45,7 +58,7 @@ def test_a_training_killed_three_times_gives_the_generator_of_an_undisturbed_one
     folder = ModelFolder(open_store(str(tmp_path / "killed")), "small")
 
     job = start("train", config_file, tmp_path / "killed", settings)
-    for victim, step in zip(killed, KILLED_AT, strict=True):
+    for step, victim in killed.items():
         running = job
         wait_until(lambda: (folder.latest_step() or 0) >= step, lambda: running.poll() is None)  # noqa: B023
         assert folder.finished() is None, f"training was over before step {step} was seen"

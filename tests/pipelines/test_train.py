@@ -13,14 +13,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray
+import torch
 
 from augment.config import Config, load_config
 from augment.errors import ConfigError
 from augment.gan.config import TrainConfig
+from augment.gan.critic import frozen_critic
+from augment.gan.generator import read_info
 from augment.objects import open_store
 from augment.store.models import ModelFolder
 from pipelines.board import logging_to, new_board, watching
 from pipelines.cluster import Cluster
+from pipelines.look import load_real_samples
 from pipelines.progress import Progress, log
 from pipelines.run import train
 from pipelines.train import _cpus_per_worker, _failure_config, _start_timeout
@@ -87,6 +91,24 @@ def test_fine_tuning_is_pinned_to_the_snapshot_that_it_started_from(
     (out / "model.json").unlink()
     again, _ = train(config, Progress("none"))
     assert again.sha256 == record.sha256
+
+
+def test_a_finished_model_has_the_critic_of_its_generators_own_step(finished: Finished) -> None:
+    folder = ModelFolder(open_store(finished.result.uri), "small")
+    record = folder.finished()
+    assert record is not None
+    assert record.critic_key is not None
+    assert record.critic_sha256 is not None
+    data = folder.store.get(record.critic_key)
+    generator = read_info(folder.store.get(record.key))
+    pixels = np.concatenate(list(load_real_samples(folder).values()))
+
+    with frozen_critic(data, sha256=record.critic_sha256, device=torch.device("cpu")) as critic:
+        assert critic.info.steps == generator.steps == record.best_step
+        assert critic.info.data_sha256 == generator.data_sha256
+        scores = critic(pixels, np.zeros(len(pixels), np.int64))
+    assert np.isfinite(scores).all()
+    assert scores.std() > 0
 
 
 def test_fine_tuning_from_a_folder_without_snapshots_is_refused(

@@ -68,7 +68,7 @@ def test_the_text_says_what_is_synthetic_and_from_what() -> None:
     assert run.run_id in text
     assert run.generator_sha256 in text
     assert "trainedAlgorithmicMedia" in text
-    assert "real images are not\nincluded" in text
+    assert "drawn from conditional GANs that were fitted to it" in text
 
 
 def test_what_the_preset_chose_is_listed_where_it_chose() -> None:

@@ -88,12 +88,14 @@ def test_the_origin_is_told_in_provs_terms() -> None:
     dataset = committed(f"memory://{uuid.uuid4().hex}")
     told = document(dataset)
     assert told["conformsTo"] == "http://mlcommons.org/croissant/1.1"
-    assert told["digitalSourceType"].endswith("/digitalsourcetype/trainedAlgorithmicMedia")
+    assert told["digitalSourceType"] == [
+        "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+    ]
     assert told["version"] == "1.0.0"
     (activity,) = told["prov:wasGeneratedBy"]
     run = tiny_run()
     assert activity["@id"] == f"urn:augment:run:{run.run_id}"
-    assert activity["prov:used"]["@id"] == f"urn:sha256:{run.generator_sha256}"
+    assert [each["@id"] for each in activity["prov:used"]] == [f"urn:sha256:{run.generator_sha256}"]
     assert told["prov:wasDerivedFrom"] == [
         {"@type": "prov:Entity", "prov:label": "16 labelled images of 3 classes"}
     ]

@@ -5,12 +5,12 @@ Owns its text. Names come from the data: they are written as literal text.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from augment.report.html.document import ReportDocument
 from augment.report.html.evidence import Arm, Interval, Lift, Memorization, MetricTable
 from augment.report.html.scalars import shown
+from augment.report.markdown import literal
 
 __all__ = ["card_section"]
 
@@ -32,15 +32,15 @@ def _verdict(document: ReportDocument) -> Iterator[str]:
     if found is None:
         yield "Whether these samples help a classifier was not measured."
         return
-    yield f"**{_cell(found.headline)}** {_cell(found.reason)}".rstrip()
+    yield f"**{literal(found.headline)}** {literal(found.reason)}".rstrip()
     for warning in found.warnings:
-        yield f"Warning: {_cell(warning)}"
+        yield f"Warning: {literal(warning)}"
 
 
 def _lift(lift: Lift) -> Iterator[str]:
     yield (
         f"Classifiers trained alike in every arm, {lift.seeds} seeds each, judged on {lift.test_images:,} "
-        f"held-out real images. Lift is {_cell(lift.metric)} less that of the best control, in percentage "
+        f"held-out real images. Lift is {literal(lift.metric)} less that of the best control, in percentage "
         f"points, with its {shown(lift.confidence, 'level')} confidence interval."
     )
     arms = sorted(lift.arms, key=lambda arm: -arm.balanced_accuracy)
@@ -53,7 +53,7 @@ def _arm_row(arm: Arm, lift: Lift) -> str:
     mark = " (best control)" if arm.name == lift.control else mark
     points, interval = ("–", "–") if arm.lift is None else _points(arm.lift)
     accuracy = shown(arm.balanced_accuracy, "percent")
-    return f"| {_cell(arm.name)}{mark} | {accuracy} | {points} | {interval} |"
+    return f"| {literal(arm.name)}{mark} | {accuracy} | {points} | {interval} |"
 
 
 def _points(lift: Interval) -> tuple[str, str]:
@@ -64,11 +64,11 @@ def _points(lift: Interval) -> tuple[str, str]:
 def _fidelity(table: MetricTable) -> Iterator[str]:
     assert table.overall is not None  # noqa: S101  # the caller looked
     yield (
-        f"Fidelity over all classes, in {_cell(table.features)}; the floor is what two sets of real images have "
-        f"between them. {_cell(table.note)}".rstrip()
+        f"Fidelity over all classes, in {literal(table.features)}; the floor is what two sets of real images have "
+        f"between them. {literal(table.note)}".rstrip()
     )
     rows = [
-        f"| {_cell(metric.name)} | {metric.better} | {_value(cell.value, metric.kind)} | "
+        f"| {literal(metric.name)} | {metric.better} | {_value(cell.value, metric.kind)} | "
         f"{_value(cell.floor, metric.kind)} |"
         for metric, cell in zip(table.metrics, table.overall, strict=True)
     ]
@@ -87,8 +87,3 @@ def _copies(found: Memorization) -> str:
 
 def _value(value: float | None, kind: str) -> str:
     return "–" if value is None else shown(value, kind)
-
-
-def _cell(text: str) -> str:
-    """Literal text in a Markdown paragraph or table."""
-    return re.sub(r"([\\`*_{}\[\]<>|&#!~])", r"\\\1", re.sub(r"\s+", " ", text))

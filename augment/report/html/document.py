@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from augment.report.html.evidence import Lift, Memorization, MetricTable, TrainingCurves
+from augment.report.html.evidence import Gates, Lift, Memorization, MetricTable, TrainingCurves
 from augment.report.html.scalars import Count, Finite, Seconds
 from augment.types import Record
 
@@ -72,13 +72,13 @@ class ClassCount(Record):
     real: Count
     synthetic: Count
     together: Count
-    refused: Count | None = None  # candidates that the gates refused
-    missing: Count | None = None  # of the quota: what could not be made good enough
+    recipe: str | None = None  # of its samples; where there are several, all of them
 
     @classmethod
-    def of(cls, label: int, name: str, real: int, synthetic: int) -> ClassCount:
-        """A class without gates."""
-        return cls(label=label, name=name, real=real, synthetic=synthetic, together=real + synthetic)
+    def of(cls, label: int, name: str, real: int, synthetic: int, recipe: str | None = None) -> ClassCount:
+        """A class by its two counts."""
+        together = real + synthetic
+        return cls(label=label, name=name, real=real, synthetic=synthetic, together=together, recipe=recipe)
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -196,7 +196,8 @@ class RunFacts(Record):
     plan_id: str
     rows: Count
     seed: int
-    generator_sha256: str
+    generator_sha256: str | None  # None where no class was made by one
+    gates_sha256: str | None = None
     source_fingerprint: str | None = None
     image: str  # in words: "RGB, 64 px, png"
     versions: dict[str, str] = Field(default_factory=dict)  # of the libraries that decide pixels or bytes
@@ -221,6 +222,7 @@ class ReportDocument(Record):
     balance: Balance
     recommendation: Recommendation | None = None
     lift: Lift | None = None
+    gates: Gates | None = None
     sheets: Sheets | None = None
     metrics: MetricTable | None = None
     memorization: Memorization | None = None
@@ -244,6 +246,8 @@ class ReportDocument(Record):
     def _labels(self) -> Iterator[tuple[str, int]]:
         if self.recommendation is not None:
             yield from (("recommendation", one.label) for one in self.recommendation.classes)
+        if self.gates is not None:
+            yield from (("gates", one.label) for one in self.gates.classes)
         if self.sheets is not None:
             yield from (("sheets", one.label) for one in self.sheets.classes)
         if self.metrics is not None:

@@ -1,6 +1,6 @@
-"""What was measured, as a report holds it: lift, fidelity, memorisation and training curves.
+"""What was measured, as a report holds it: gates, lift, fidelity, memorisation and training curves.
 
-Owns the records of these four sections. The rooms that measure have records of their own; here is what a
+Owns the records of these five sections. The rooms that measure have records of their own; here is what a
 reader is shown of them, and each figure beside its floor or interval.
 """
 
@@ -20,6 +20,8 @@ __all__ = [
     "Copies",
     "CopiesOfClass",
     "Curve",
+    "Gates",
+    "GatesOfClass",
     "Histogram",
     "Interval",
     "Lift",
@@ -43,6 +45,45 @@ class Interval(Record):
     def _in_order(self) -> Self:
         if not self.low <= self.estimate <= self.high:
             raise ValueError(f"{self.estimate} is not within {self.low} … {self.high}")
+        return self
+
+
+# ---- gates --------------------------------------------------------------------------------------------
+
+
+class GatesOfClass(Record):
+    """What the gates let pass of one class; accepted and refused together are drawn, `passed` is their share."""
+
+    label: int
+    planned: Count
+    drawn: Count
+    accepted: Count
+    passed: Share | None  # None where nothing was drawn
+    refused: tuple[Count, ...]  # in the order of `Gates.gates`
+    fallback: Count  # samples made by the recipe of `Gates.on_shortfall` instead
+    missing: Count
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.accepted + sum(self.refused) != self.drawn:
+            raise ValueError(f"class {self.label}: {self.drawn} drawn are not those accepted and refused")
+        if self.accepted + self.fallback + self.missing != self.planned:
+            raise ValueError(f"class {self.label}: {self.planned} planned are not those made and missing")
+        return self
+
+
+class Gates(Record):
+    """The quality gates' ledger over all runs that had gates; `overall` has the label -1."""
+
+    gates: tuple[str, ...]  # that refused anything, the one that refused most first
+    on_shortfall: str  # of the newest run: `partial`, or the recipe that fills up
+    overall: GatesOfClass
+    classes: tuple[GatesOfClass, ...]
+
+    @model_validator(mode="after")
+    def _a_count_a_gate(self) -> Self:
+        if any(len(one.refused) != len(self.gates) for one in (self.overall, *self.classes)):
+            raise ValueError(f"every class needs {len(self.gates)} counts of refusals, one a gate")
         return self
 
 
@@ -178,6 +219,8 @@ class Memorization(Record):
     """Whether the generator gives back its training images."""
 
     space: str  # what the distances are in, in words
+    note: str = ""  # what a reader must know of the held-out images
+    unit: str = ""  # of the histogram's edges, in words
     generated: Copies
     heldout: Copies
     suspicious: bool

@@ -26,6 +26,8 @@ from augment.report.html.evidence import (
     Copies,
     CopiesOfClass,
     Curve,
+    Gates,
+    GatesOfClass,
     Histogram,
     Interval,
     Lift,
@@ -70,10 +72,11 @@ def document(
     counts = [round(5000 * 100 ** (-index / max(len(names) - 1, 1))) for index in range(len(names))]
     classes = [
         ClassCount.of(
-            label, name, real, max(counts) // 2 - real if real < max(counts) // 2 else 0
-        ).model_copy(update={"refused": real % 7, "missing": 3 if label == len(names) - 1 else 0})
+            label, name, real, max(counts) // 2 - real if real < max(counts) // 2 else 0,
+            recipe="gan" if real < max(counts) // 2 else None,
+        )
         for label, (name, real) in enumerate(zip(names, counts, strict=True))
-    ]
+    ]  # fmt: skip
     balance = Balance.of(classes)
     labels = [one.label for one in balance.classes]
     whole: dict[str, Any] = {
@@ -81,6 +84,7 @@ def document(
         "balance": balance,
         "recommendation": recommendation(labels),
         "lift": lift(),
+        "gates": gates(balance),
         "metrics": metrics(labels, rng),
         "memorization": memorization(labels),
         "training": training(),
@@ -150,6 +154,33 @@ def lift() -> Lift:
     )
 
 
+def gates(balance: Balance) -> Gates:
+    def of(label: int, samples: int, missing: int = 0) -> GatesOfClass:
+        refused = (samples // 3, samples // 9, 2)
+        drawn = samples - missing + sum(refused)
+        return GatesOfClass(
+            label=label, planned=samples, drawn=drawn, accepted=samples - missing,
+            passed=(samples - missing) / drawn, refused=refused, fallback=0, missing=missing,
+        )  # fmt: skip
+
+    rows = [
+        of(one.label, one.synthetic + 3 * (index == 0), 3 * (index == 0))
+        for index, one in enumerate(balance.classes)
+        if one.synthetic
+    ]
+    columns = zip(*(one.refused for one in rows), strict=True)
+    overall = rows[0].model_copy(
+        update={name: sum(getattr(one, name) for one in rows) for name in ("planned", "drawn", "accepted")}
+        | {"label": -1, "refused": tuple(sum(column) for column in columns)}
+    )
+    return Gates(
+        gates=("label", "near-copy-pixels", "repeat"),
+        on_shortfall="partial",
+        overall=overall.model_copy(update={"passed": overall.accepted / overall.drawn}),
+        classes=tuple(rows),
+    )
+
+
 def metrics(labels: Sequence[int], rng: np.random.Generator) -> MetricTable:
     columns = (
         Metric(name="FID", better="lower", meaning="Fréchet distance between features."),
@@ -208,6 +239,8 @@ def memorization(labels: Sequence[int]) -> Memorization:
     held = Copies(count=9, total=880, share=Interval(estimate=9 / 880, low=0.0054, high=0.0193))
     return Memorization(
         space="features of a classifier of the real images",
+        note="Held-out images are those that the classifier has not seen.",
+        unit="in units of the class’s median",
         generated=few,
         heldout=held,
         suspicious=False,

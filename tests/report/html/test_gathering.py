@@ -8,19 +8,27 @@ import uuid
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from augment.objects import ObjectStore, open_store
+from augment.report.fidelity_file import put_fidelity
+from augment.report.first_samples import Samples, first_samples
 from augment.report.html.document import Picture
 from augment.report.html.gathering import report_document_from
 from augment.report.html.page import render_page
+from augment.report.neighbours import nearest_real, put_neighbours
+from augment.report.real_samples import save_real_samples
 from augment.store.commit import make_run_plan
 from augment.store.models import ClassQuality, ModelFolder
-from augment.store.reading import open_dataset
+from augment.store.reading import Dataset, open_dataset
+from augment.store.rejected import RejectedRow
 from augment.store.revoke import revoke_classes
-from augment.types import RunPlan
+from augment.types import ClassLedger, RunPlan
+from tests.report.html.test_measured import record_of
 from tests.report.html.test_page import parse
-from tests.store.helpers import commit, pixels_of, tiny_run
+from tests.report.runs import committed, drawn, newest, real_images
+from tests.store.helpers import commit, encode, pixels_of, tiny_run
 
 
 def new_store() -> ObjectStore:
@@ -111,3 +119,92 @@ def test_equal_datasets_give_equal_reports_wherever_they_lie() -> None:
         commit(store, tiny_run())
         documents.append(report_document_from(open_dataset(store.uri)).to_json())
     assert documents[0] == documents[1]
+
+
+# ---- what gates and fidelity left beside the run -----------------------------------------------------------
+
+
+def with_evidence() -> Dataset:
+    """A gated run of which everything was kept: refused candidates, neighbours and fidelity."""
+    ledger = (
+        ClassLedger(label=11, accepted=3, fallback=1, drawn=9, refused={"label": 4, "repeat": 2}),
+        ClassLedger(label=12, accepted=4, drawn=6, refused={"repeat": 2}),
+    )
+    samples = drawn(4)
+    rejected = [
+        RejectedRow(encode(samples[1][row], "png"), 11, "down", row, 0, gate, score)
+        for row, (gate, score) in enumerate([("label", -4.25), ("label", -5.0), ("repeat", None)])
+    ]
+    made_by = {1: ("gan", "gan", "duplicate", "gan"), 2: ("gan",) * 4}
+    dataset = committed(samples, ledger=ledger, rejected=rejected, made_by=made_by)  # type: ignore[arg-type]
+    put_fidelity(dataset.store, record_of(dataset))
+    run = newest(dataset)
+    put_neighbours(
+        dataset.store, run.plan.run_id, nearest_real(first_samples(dataset, run, 10), *real_images())
+    )
+    return dataset
+
+
+def test_recipes_ledger_fidelity_and_near_copies_are_told_of_a_gated_run() -> None:
+    document = report_document_from(with_evidence())
+    assert {one.name: one.recipe for one in document.balance.classes} == {
+        "across": None, "down": "gan, duplicate", "both": "gan",
+    }  # fmt: skip
+    assert document.gates is not None
+    assert document.gates.overall.drawn == 15
+    assert document.metrics is not None
+    assert document.metrics.overall is not None
+    assert document.memorization is not None
+    assert document.provenance is not None
+    assert document.provenance.runs[0].gates_sha256 == "cd" * 32
+    page = render_page(document)
+    assert "refused by" in page
+    parse(page)
+
+
+def test_each_sample_stands_above_the_real_image_nearest_to_it() -> None:
+    document = report_document_from(with_evidence())
+    assert document.sheets is not None
+    assert document.sheets.space is not None
+    expected = nearest_real({1: Samples(drawn(4)[1], ("",) * 4)}, *real_images())[1]
+    (down,) = [sheet for sheet in document.sheets.classes if sheet.label == 11]
+    nearest = [pair.nearest for pair in down.pairs if pair.nearest is not None]
+    np.testing.assert_array_equal([decoded(one)[..., :1] for one in nearest], expected.real_BHWC)
+    assert [pair.distance for pair in down.pairs] == pytest.approx(expected.distance_B.tolist())
+
+
+def test_refused_candidates_are_shown_with_their_gates_by_turns_and_what_was_measured() -> None:
+    document = report_document_from(with_evidence())
+    assert document.sheets is not None
+    (down,) = [sheet for sheet in document.sheets.classes if sheet.label == 11]
+    assert [(one.gate, one.reason) for one in down.rejected] == [
+        ("label", "log p of its class -4.25"), ("repeat", ""), ("label", "log p of its class -5"),
+    ]  # fmt: skip
+
+
+def test_a_class_whose_neighbours_are_those_of_other_samples_is_shown_without() -> None:
+    dataset = with_evidence()
+    other = {1: Samples(drawn(4)[1], ("another",) * 4)}
+    put_neighbours(dataset.store, newest(dataset).plan.run_id, nearest_real(other, *real_images()))
+    document = report_document_from(dataset)
+    assert document.sheets is not None
+    assert all(pair.nearest is None for sheet in document.sheets.classes for pair in sheet.pairs)
+
+
+def test_a_run_without_a_generator_is_shown_beside_the_real_images_that_its_job_kept() -> None:
+    dataset = committed(drawn(4), {1: "duplicate", 2: "smote"})
+    real = real_images()[0][:3]
+    save_real_samples(ModelFolder(dataset.store, "job"), {1: real})
+    document = report_document_from(dataset)
+    assert document.sheets is not None
+    (down,) = [sheet for sheet in document.sheets.classes if sheet.label == 11]
+    np.testing.assert_array_equal([decoded(one)[..., :1] for one in down.real], real)
+
+
+def test_figures_alone_are_had_without_a_shard() -> None:
+    dataset = with_evidence()
+    for shard in dataset.shards:
+        dataset.store.delete(shard.key)
+    document = report_document_from(dataset, whole=False)
+    assert document.sheets is None
+    assert document.metrics is not None

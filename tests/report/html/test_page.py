@@ -93,7 +93,7 @@ def test_every_text_of_the_document_is_shown_as_it_is_there(tree: Element) -> No
 
 
 def test_no_number_stands_in_the_page_but_as_a_figure_a_text_or_a_tick(tree: Element) -> None:
-    fixed = {"SHA-256", "Generator’s SHA-256", "1"}  # the 1 of F₁
+    fixed = {"SHA-256", "Generator’s SHA-256", "Gates’ SHA-256", "1"}  # the 1 of F₁
     found = [text for text in _texts_outside(tree) if re.search(r"\d", text) and text.strip() not in fixed]
     assert found == []
 
@@ -165,12 +165,13 @@ def test_each_missing_section_says_so_in_one_line() -> None:
     missing = [
         element for element in parse(render_page(bare())).iter() if element.attrib.get("class") == "missing"
     ]
-    assert len(missing) == 8
+    assert len(missing) == 9
     assert all(len(content(element)) < 100 for element in missing)
 
 
 @pytest.mark.parametrize(
-    "section", ["recommendation", "lift", "metrics", "memorization", "training", "cost", "provenance"]
+    "section",
+    ["recommendation", "lift", "gates", "metrics", "memorization", "training", "cost", "provenance"],
 )
 def test_any_section_may_be_missing(section: str) -> None:
     parse(render_page(factory.document(**{section: None})))

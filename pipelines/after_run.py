@@ -1,0 +1,41 @@
+"""What follows a commit: fidelity is measured, the report made, the card written anew, and loggers told.
+
+Owns this order. Everything here can be made again by the same command; the samples are committed already.
+"""
+
+from collections.abc import Callable
+
+from augment.config import Config
+from augment.store.models import GatesRecord, ModelFolder
+from pipelines.cluster import Cluster
+from pipelines.describing import describe_newest
+from pipelines.fidelity import measured_fidelity
+from pipelines.ingest import DecodedImages
+from pipelines.loggers import log_run
+from pipelines.progress import Progress
+from pipelines.reporting import put_report
+
+__all__ = ["report_run"]
+
+
+def report_run(
+    config: Config,
+    folder: ModelFolder,
+    version: int,
+    run_id: str,
+    images: Callable[[], DecodedImages],
+    gates: GatesRecord | None,
+    *,
+    cluster: Callable[[], Cluster],
+    progress: Progress,
+) -> str:
+    """The URI of the report of a committed run; `images` and `cluster` are asked for only to measure."""
+    measured = measured_fidelity(
+        config, folder, version, run_id, images, gates, cluster=cluster, progress=progress
+    )
+    with progress.stage("report"):
+        report = put_report(folder.store, version, run_id)
+        if measured:  # the card was written when the version was made, so that it is there whatever happens
+            describe_newest(folder.store.uri)
+        log_run(config, folder.store, run_id, report)
+    return folder.store.uri_of(report.key)
