@@ -18,8 +18,12 @@ from augment.data.config import ImageConfig, SourceConfig
 from augment.data.places import root_of
 from augment.errors import ConfigError
 from augment.gan.config import GenerateConfig, ModelConfig, TrainConfig
+from augment.lift.config import LiftingConfig
 from augment.objects import open_store
 from augment.planning.config import BalanceConfig
+from augment.quality.config import GatingConfig
+from augment.recipes.config import ClassicConfig, RecipeChoice, SmoteConfig
+from augment.report.config import ReportConfig
 from augment.store.config import OutputConfig
 from augment.strict_yaml import redact
 from augment.types import ConfigModel, canonical_json
@@ -57,22 +61,34 @@ class Config(ConfigModel):
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Decides every random number; the same config, data and seed give the same samples."""
 
+    recipe: RecipeChoice = "gan"
+    """How samples are made: `gan` (from noise, by a generator trained on all classes), `classic` (real images of
+    the class, changed by an albumentations pipeline), `duplicate` (real images again), `smote` (between a real
+    image and a neighbour) or `none`; a map from class name to one of these (classes that it does not name have
+    `gan`); or `auto`: as `augment lift` recommended, class by class."""
+
     source: SourceConfig
     image: ImageConfig = ImageConfig()
     balance: BalanceConfig = BalanceConfig()
+    classic: ClassicConfig = ClassicConfig()
+    smote: SmoteConfig = SmoteConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     generate: GenerateConfig = GenerateConfig()
+    gates: GatingConfig = GatingConfig()
+    lift: LiftingConfig = LiftingConfig()
     output: OutputConfig
+    report: ReportConfig = ReportConfig()
     ray: RayConfig = RayConfig()
 
     @model_validator(mode="after")
     def _check_sections_together(self) -> Self:
-        secrets = _credential_problems(self.model_dump(include={"source", "output", "ray"}))
+        secrets = _credential_problems(self.model_dump(include={"source", "output", "ray", "lift"}))
         problems = secrets or [
             *_uri_problems(self),
             *_balance_problems(self.balance),
             *_class_problems(self.model, self.train),
+            *_recipe_problems(self),
             *_ray_problems(self.ray),
         ]
         if problems:
@@ -83,7 +99,8 @@ class Config(ConfigModel):
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file, apply `overrides` (`"train.steps=100"`, the value as YAML), and check it all.
 
-    `output.augmentation` given as a path is read, so that the config holds the pipeline itself. Raises
+    `output.augmentation` and `classic.pipeline` given as paths are read, so that the config holds the pipelines
+    themselves. Raises
     ConfigError that lists every problem with its file, line and value, one a line.
     """
     return read_config(Config, Path(path), overrides, prepare=_prepare)
@@ -102,15 +119,16 @@ def config_to_json(config: Config) -> bytes:
 def _prepare(draft: Draft[Config]) -> None:
     for path, message in _credential_problems(draft.value):
         draft.note(path, message)
-    _load_augmentation(draft)
+    _load_pipeline(draft, "output", "augmentation")
+    _load_pipeline(draft, "classic", "pipeline")
 
 
-def _load_augmentation(draft: Draft[Config]) -> None:
-    """Put the content of the file that `output.augmentation` names in its place."""
-    path = ("output", "augmentation")
-    output = draft.value.get("output")
-    pipeline = output.get("augmentation") if isinstance(output, dict) else None
-    if not isinstance(output, dict) or not isinstance(pipeline, str | dict):
+def _load_pipeline(draft: Draft[Config], section: str, name: str) -> None:
+    """Put the content of the file that `section.name` names in its place."""
+    path = (section, name)
+    fields = draft.value.get(section)
+    pipeline = fields.get(name) if isinstance(fields, dict) else None
+    if not isinstance(fields, dict) or not isinstance(pipeline, str | dict):
         return  # absent, or of a type that validation reports
     where = "it"
     if isinstance(pipeline, str):
@@ -122,10 +140,10 @@ def _load_augmentation(draft: Draft[Config]) -> None:
             return
         for problem in document.problems:
             draft.note(path, f"{pipeline}:{problem.line}: {problem.message}")
-        pipeline = output["augmentation"] = document.value
+        pipeline = fields[name] = document.value
     if not isinstance(pipeline, dict) or "transform" not in pipeline:
         draft.note(path, f"{where} is not a pipeline that albumentations.save wrote: it has no `transform`")
-        output["augmentation"] = None
+        fields[name] = None
 
 
 # ---- checks across fields -----------------------------------------------------------------------------
@@ -136,7 +154,8 @@ _Problems = list[tuple[tuple[str | int, ...], str]]
 def _credential_problems(values: Mapping[str, Any]) -> _Problems:
     """Addresses with `user:password@` in them; what stands before the `@` is not repeated."""
     problems: _Problems = []
-    for section, field in (("source", "uri"), ("output", "uri"), ("ray", "address")):
+    held_out = (("lift", "test_uri"), ("lift", "validation_uri"))
+    for section, field in (("source", "uri"), ("output", "uri"), ("ray", "address"), *held_out):
         fields = values.get(section)
         given = fields.get(field) if isinstance(fields, dict) else None
         for address in given if isinstance(given, list | tuple) else (given,):
@@ -211,6 +230,27 @@ def _class_problems(model: ModelConfig, train: TrainConfig) -> _Problems:
     if train.twins_weight and not model.resolved_mapping_layers:
         needs = "compares mapped latents, and the generator maps none; set model.mapping_layers to 2, or "
         problems.append((("train", "twins_weight"), f"{train.twins_weight} {needs}model.backbone to style"))
+    return problems
+
+
+def _recipe_problems(config: Config) -> _Problems:
+    """Recipes that lack their settings, and settings that no recipe has."""
+    problems: _Problems = []
+    used: set[str] = set(config.recipe.values()) if isinstance(config.recipe, dict) else {config.recipe}
+    used |= {config.gates.on_shortfall} if config.gates.enabled else set()
+    given = config.classic.preset is not None or config.classic.pipeline is not None
+    if "classic" in used and not given:
+        needs = "needs to know which changes keep a label; set classic.preset or classic.pipeline"
+        problems.append((("recipe",), f"the recipe classic {needs}"))
+    if given and not used & {"classic", "auto"}:
+        problems.append((("classic",), "no class has the recipe classic; remove this, or set recipe"))
+    if config.recipe == "auto" and (config.balance.strategy != "auto" or config.balance.ratio != 1):
+        useless = "has no effect beside recipe=auto, which fills classes as far as was recommended"
+        problems.append((("balance",), f"strategy={config.balance.strategy} {useless}; remove one"))
+    if config.smote.space == "features" and not config.gates.enabled:
+        problems.append(
+            (("smote", "space"), "features are those of the gates' classifiers; set gates.enabled")
+        )
     return problems
 
 

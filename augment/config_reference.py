@@ -47,7 +47,17 @@ def config_template() -> str:
             opened = field.path[:-1]
             lines += [f"{indent}# {line}" for line in _comment(field)]
             line = f"{field.path[-1]}: {_yaml(_EXAMPLES.get(field.name, field.default))}"
-            lines.append(f"{indent}# {line}" if field.name in RULES else f"{indent}{line}")
+            begin = f"{indent}# " if field.name in RULES else indent
+            lines.append(
+                textwrap.fill(
+                    line,
+                    _COMMENT_WIDTH,
+                    initial_indent=begin,
+                    subsequent_indent=f"{begin}  ",
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
+            )
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 

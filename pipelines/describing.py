@@ -5,6 +5,7 @@ from augment.report.describing import describe
 from augment.store.models import find_generator
 from augment.store.reading import open_dataset
 from pipelines.presets import chosen_in
+from pipelines.reporting import section_of
 
 __all__ = ["describe_newest"]
 
@@ -17,7 +18,7 @@ def describe_newest(uri: str) -> None:
     """
     described = 0
     while (dataset := open_dataset(uri)).version != described:
-        generator = dataset.runs[-1].plan.generator_sha256 if dataset.runs else ""
-        found = find_generator(open_store(uri), generator)
-        describe(dataset, chosen_in(found.folder) if found is not None else ())
+        generator = dataset.runs[-1].plan.generator_sha256 if dataset.runs else None
+        found = find_generator(open_store(uri), generator) if generator is not None else None
+        describe(dataset, chosen_in(found.folder) if found is not None else (), section_of(dataset))
         described = dataset.version

@@ -19,7 +19,8 @@ from augment.store.decoding import decode_sample
 from augment.store.models import find_generator
 from augment.store.provenance import FoundSample, find_sample
 from augment.store.reading import read_shard, split_version
-from augment.types import Record, Revocation, ShardPiece, ShardSpec
+from augment.store.shards import marks_of
+from augment.types import RecipeName, Record, Revocation, RowMarks, SampleBlock, ShardPiece, ShardSpec
 
 __all__ = ["Explanation", "Provenance", "Remake", "explain", "png_of"]
 
@@ -45,7 +46,10 @@ class Provenance(Record):
     versions: tuple[int, ...]
     revoked: tuple[Revocation, ...]
     model: str | None  # its key in the dataset; None where it is not there any more
-    generator_sha256: str
+    recipe: RecipeName
+    attempt: int  # candidates for it that the gates refused before
+    source_images: tuple[str, ...]  # the real images that it was made from; none of the GAN's
+    generator_sha256: str | None
     seed: int
     label: int
     label_name: str
@@ -76,19 +80,30 @@ def explain(uri: str, sample_id: str, version: int | None = None) -> Explanation
     uri, version = split_version(uri, version)
     store = open_store(uri)
     found = find_sample(store, sample_id, version)
-    model = find_generator(store, found.run.generator_sha256)
-    stored_HWC = _stored(store, found)
-    if stored_HWC is None:
+    stored = _stored(store, found)
+    marks = stored.marks if stored is not None else None
+    sha256 = found.run.generator_sha256
+    model = find_generator(store, sha256) if sha256 is not None else None
+    if stored is None or marks is None:
         remake = Remake(outcome="not made", why="its shard was deleted after it had been revoked")
+    elif marks.recipe != "gan":
+        remake = Remake(
+            outcome="not made", why=f"the recipe {marks.recipe} makes it from real images of the source"
+        )
     elif model is None:
         remake = Remake(outcome="not made", why="its model lies in this dataset no more")
     else:
-        remake = _compared(_made_again(store.get(model.key), found), stored_HWC)
-    return Explanation(_provenance(store, found, model.key if model else None), remake, stored_HWC)
+        made_HWC = _made_again(store.get(model.key), found, marks)
+        remake = _compared(made_HWC, stored.pixels_HWC)
+    provenance = _provenance(store, found, marks, model.key if model else None)
+    return Explanation(provenance, remake, stored.pixels_HWC if stored is not None else None)
 
 
-def _provenance(store: ObjectStore, found: FoundSample, model_key: str | None) -> Provenance:
+def _provenance(
+    store: ObjectStore, found: FoundSample, marks: RowMarks | None, model_key: str | None
+) -> Provenance:
     run = found.run
+    planned = marks or RowMarks(found.target.recipe, attempt=0)
     return Provenance(
         uri=store.uri,
         sample_id=found.sample_id,
@@ -97,6 +112,9 @@ def _provenance(store: ObjectStore, found: FoundSample, model_key: str | None) -
         versions=found.versions,
         revoked=found.revoked,
         model=model_key,
+        recipe=planned.recipe,
+        attempt=planned.attempt,
+        source_images=planned.source_images,
         generator_sha256=run.generator_sha256,
         seed=run.plan.seed,
         label=found.target.label,
@@ -111,41 +129,46 @@ def _provenance(store: ObjectStore, found: FoundSample, model_key: str | None) -
     )
 
 
-def _stored(store: ObjectStore, found: FoundSample) -> Pixels | None:
-    """The committed pixels; None where a collector has deleted what was revoked."""
+@dataclass(frozen=True)
+class _Stored:
+    """A sample as its shard holds it."""
+
+    pixels_HWC: Pixels
+    marks: RowMarks
+
+
+def _stored(store: ObjectStore, found: FoundSample) -> _Stored | None:
+    """The committed sample; None where a collector has deleted what was revoked."""
     if found.revoked and not _is_there(store, found.shard.key):
         return None
-    table = pq.read_table(pa.BufferReader(read_shard(store, found.shard)), columns=["image", "sample_id"])
+    table = pq.read_table(pa.BufferReader(read_shard(store, found.shard)))
     if found.row >= table.num_rows or table["sample_id"][found.row].as_py() != found.sample_id:
         raise IntegrityError(f"{store.uri_of(found.shard.key)} does not hold the rows that its plan gives")
-    image = table["image"][found.row].as_py()
-    return decode_sample(image["bytes"], found.run.plan.image, found.sample_id)
+    encoded = table["image"][found.row].as_py()["bytes"]
+    (marks,) = marks_of(table.slice(found.row, 1))
+    return _Stored(decode_sample(encoded, found.run.plan.image, found.sample_id), marks)
 
 
 def _is_there(store: ObjectStore, key: str) -> bool:
     return any(listed.key == key for listed in store.list(key))
 
 
-def _made_again(model: bytes, found: FoundSample) -> Pixels:
-    """The sample's pixels, by the forward pass of its shard that made it."""
+def _made_again(model: bytes, found: FoundSample, marks: RowMarks) -> Pixels:
+    """The sample's pixels, by the generator that made it."""
     import torch
 
     from augment.gan.generator import frozen_generator
     from pipelines.pixels import augmented
 
-    plan = found.run.plan
+    plan, sha256 = found.run.plan, found.run.generator_sha256
+    assert sha256 is not None  # noqa: S101  # or its model would not have been found
     cpu = torch.device("cpu")
-    sha256 = found.run.generator_sha256
+    indices = (np.array([number]) for number in (found.class_index, found.sample_index, marks.attempt))
     with frozen_generator(model, sha256=sha256, device=cpu, batch_size=plan.batch_size) as generator:
-        _, row = plan.locate(found.class_index, found.sample_index)
-        pixels_HWC = generator.generate_row(plan, found.made_in, row)
-    return augmented(pixels_HWC[np.newaxis], found.run, _alone(found))[0]
-
-
-def _alone(found: FoundSample) -> ShardSpec:
-    """A shard of this sample only: an augmentation's seeds depend on the sample, not on its shard."""
+        pixels_BHWC = generator(plan.seed, *indices)
     piece = ShardPiece(class_index=found.class_index, first=found.sample_index, count=1)
-    return ShardSpec(index=found.shard.index, first_row=0, pieces=(piece,))
+    alone = ShardSpec(index=found.shard.index, first_row=0, pieces=(piece,))
+    return augmented(SampleBlock(alone, pixels_BHWC, (marks,)), found.run)[0]
 
 
 def _compared(made_HWC: Pixels, stored_HWC: Pixels) -> Remake:

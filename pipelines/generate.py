@@ -1,11 +1,12 @@
 """Ray Data: shard specs → pixels → committed shards, each exactly once however often it is tried.
 
-Two stages of one pipeline: an actor pool holds the frozen generator and turns a row 'shard' into a row
-'pixels of that shard'; CPU tasks encode them, build the Parquet bytes and put them. Only receipts reach
+Two stages of one pipeline: an actor pool holds the frozen generator and the gates and turns a row 'shard' into a
+row 'samples of that shard'; CPU tasks encode them, build the Parquet bytes and put them. Only receipts reach
 the driver, and encoding never holds up the accelerator.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,30 +14,34 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import ray
-import torch
 from ray.data import ActorPoolStrategy
 
 from augment.data.images import encode_images
 from augment.gan.config import GenerateConfig
-from augment.gan.generator import frozen_generator
 from augment.objects import ObjectStore, open_store
+from augment.sampling.gated import Rejected, fill_shard
 from augment.store.commit import ExistingPolicy, begin_run, missing_shards, put_shard, seal_run
+from augment.store.ledgers import put_ledger
+from augment.store.rejected import RejectedRow, put_rejected
 from augment.store.shards import build_shard
-from augment.types import Manifest, RunPlan, ShardReceipt
+from augment.types import Manifest, RunPlan, ShardReceipt, sha256_hex
 from pipelines.cluster import Cluster, Device, ray_errors
 from pipelines.pixels import augmented
 from pipelines.progress import Progress, log
+from pipelines.sampler_inputs import SamplerInputs, filled_of, filled_to_table, opened
 
 __all__ = ["generate_run"]
 
 # Both stages take half a CPU, so that they run side by side even where there is a single one.
 STAGE_CPUS = 0.5
 
+_SHARDS_WITH_REJECTED = 4  # the first ones keep a few candidates that were refused, for looking
+
 
 def generate_run(
     store: ObjectStore,
     run: RunPlan,
-    model_key: str,
+    inputs: Callable[[], SamplerInputs],
     config: GenerateConfig,
     policy: ExistingPolicy,
     start_cluster: Callable[[], Cluster],
@@ -44,7 +49,7 @@ def generate_run(
 ) -> Manifest:
     """Make the shards of `run` that the store does not hold yet, and seal the run's manifest.
 
-    The cluster is started only if there is something to make. Raises PartialError where shards are missing
+    `inputs` are asked for, and the cluster is started, only if there is something to make. Raises PartialError where shards are missing
     at the end: the same call resumes; and what `publish` would raise under this policy by then.
     """
     begun = begin_run(store, run)
@@ -56,13 +61,14 @@ def generate_run(
         there = run.plan.num_shards - len(missing)
         log.info("generate: %d of %d shards are there already", there, run.plan.num_shards)
     if missing:
-        _make_shards(store, run, model_key, missing, config, start_cluster(), progress)
+        cluster = start_cluster()
+        _make_shards(store, run, inputs(), missing, config, cluster, progress)
     return seal_run(store, run, policy)
 
 
 def _make_shards(
-    store: ObjectStore, run: RunPlan, model_key: str, missing: list[int], config: GenerateConfig, cluster: Cluster,
-    progress: Progress,
+    store: ObjectStore, run: RunPlan, inputs: SamplerInputs, missing: list[int], config: GenerateConfig,
+    cluster: Cluster, progress: Progress,
 ) -> None:  # fmt: skip
     device = cluster.device_for(config.device, processes=config.actors or 1, field="generate.device")
     # On a CPU a generator computes on one thread, so that its sums never change their order.
@@ -72,7 +78,7 @@ def _make_shards(
     with progress.stage("generate", total=total, unit="samples") as stage:
         done = 0
         with ray_errors("generating"):
-            for row in _pipeline(store.uri, run, model_key, missing, device, actors).iter_rows():
+            for row in _pipeline(store.uri, run, inputs, missing, device, actors).iter_rows():
                 done += ShardReceipt.model_validate_json(row["receipt"]).rows
                 stage.advance_to(done, f"{done / max(stage.seconds, 1e-9):,.0f} samples/s")
 
@@ -80,7 +86,7 @@ def _make_shards(
 def _pipeline(
     store_uri: str,
     run: RunPlan,
-    model_key: str,
+    inputs: SamplerInputs,
     missing: list[int],
     device: Device,
     actors: int,
@@ -91,7 +97,7 @@ def _pipeline(
         ray.data.from_items([{"shard": index} for index in missing], override_num_blocks=len(missing))
         .map_batches(
             ShardSampler,
-            fn_constructor_args=(run_json, store_uri, model_key, device),
+            fn_constructor_args=(inputs, device),
             batch_size=1,
             compute=ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
             num_cpus=STAGE_CPUS,
@@ -102,39 +108,53 @@ def _pipeline(
 
 
 class ShardSampler:
-    """Stage 1, an actor: holds the frozen generator; a shard's number becomes its pixels."""
+    """Stage 1, an actor: holds generator, gates and real images; a shard's number becomes its samples."""
 
-    def __init__(self, run_json: bytes, store_uri: str, model_key: str, device: Device) -> None:
-        self._run = RunPlan.model_validate_json(run_json)
-        gate = frozen_generator(
-            open_store(store_uri).get(model_key),
-            sha256=self._run.generator_sha256,
-            device=torch.device("cuda" if device == "gpu" else "cpu"),
-            batch_size=self._run.plan.batch_size,
-        )
-        self._open = ExitStack()  # held: the gate stays open for as long as the actor lives
-        self._generator = self._open.enter_context(gate)
+    def __init__(self, inputs: SamplerInputs, device: Device) -> None:
+        self._run, self._keep_rejected = inputs.run, inputs.keep_rejected
+        self._open = ExitStack()  # held: what is opened stays open for as long as the actor lives
+        self._candidates, self._keeper, self._scores = opened(inputs, device, self._open)
 
     def __call__(self, batch: dict[str, npt.NDArray[np.int64]]) -> pa.Table:
-        """One shard number in; one row with its uint8 pixels [rows, H, W, C], flat, out."""
+        """One shard number in; one row with its samples, its ledger and what was refused out."""
         index = int(batch["shard"][0])
-        block = self._generator.generate_block(self._run.plan, self._run.plan.shard(index))
-        return pa.table(
-            {
-                "shard": pa.array([index], pa.int64()),
-                "pixels": pa.array([block.pixels_BHWC.data.cast("B")], pa.large_binary()),
-            }
+        filled = fill_shard(
+            self._run,
+            self._run.plan.shard(index),
+            self._candidates,
+            self._keeper,
+            self._scores,
+            keep_rejected=self._keep_rejected if index < _SHARDS_WITH_REJECTED else 0,
         )
+        return filled_to_table(filled)
 
 
 def commit_shard(batch: dict[str, npt.NDArray[Any]], run_json: bytes, store_uri: str) -> pa.Table:
-    """Stage 2, a task: pixels become augmented, encoded, a Parquet file, and an object in the store."""
+    """Stage 2, a task: samples become augmented, encoded, a Parquet file, and an object in the store."""
     run = RunPlan.model_validate_json(run_json)
-    spec = run.plan.shard(int(batch["shard"][0]))
-    shape = run.plan.image
-    flat = np.frombuffer(batch["pixels"][0], np.uint8)
-    pixels_BHWC = augmented(flat.reshape(spec.rows, shape.size, shape.size, shape.channels), run, spec)
-    images = encode_images(pixels_BHWC, run.image_format)
-    data = build_shard(run, spec, images)
-    receipt = put_shard(open_store(store_uri), run.run_id, spec.index, spec.rows, data)
+    filled = filled_of(batch, run.plan.image)
+    block, index = filled.block, filled.block.spec.index
+    images = encode_images(augmented(block, run), run.image_format)
+    data = build_shard(run, block.spec, images, block.marks)
+    store, sha256 = open_store(store_uri), sha256_hex(data)
+    if filled.ledger is not None:  # before the shard: whoever finds it finds both
+        put_ledger(store, run.run_id, sha256, filled.ledger)
+        put_rejected(store, run.run_id, index, sha256, _rejected_rows(run, filled.rejected))
+    receipt = put_shard(store, run.run_id, index, block.spec.rows, data)
     return pa.table({"receipt": pa.array([receipt.to_json()], pa.binary())})
+
+
+def _rejected_rows(run: RunPlan, rejected: Sequence[Rejected]) -> list[RejectedRow]:
+    images = encode_images(np.stack([each.pixels_HWC for each in rejected]), "png") if rejected else []
+    return [
+        RejectedRow(
+            image=image,
+            label=run.plan.classes[each.class_index].label,
+            label_name=run.plan.classes[each.class_index].name,
+            sample_index=each.sample_index,
+            attempt=each.attempt,
+            gate=each.gate,
+            score=None if math.isnan(each.score) else each.score,
+        )
+        for each, image in zip(rejected, images, strict=True)
+    ]

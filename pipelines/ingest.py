@@ -9,6 +9,7 @@ import json
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class DecodedImages:
     counts: ClassCounts
     bad: tuple[BadImage, ...]
     sha256: str  # of pixels and class indices: what a model is trained on
+    names: ray.ObjectRef  # each image's, a list of N texts
 
 
 def ingest(source: Source, config: SourceConfig, image: ImageConfig, progress: Progress) -> DecodedImages:
@@ -72,7 +74,7 @@ def ingest(source: Source, config: SourceConfig, image: ImageConfig, progress: P
     resolution = compare_decoded(source, image, decoded, progress)
     dropped, dropped_items = (resolution.dropped, resolution.dropped_items) if resolution else ((), NO_ITEMS)
     with progress.stage("decode"), ray_errors("decoding"):
-        pixels, class_index, summary = _assemble.options(num_returns=3).remote(
+        pixels, class_index, names, summary = _assemble.options(num_returns=4).remote(
             listing.labels_B, image, dropped_items, *decoded
         )
         counted, bad_json, digest = ray.get(summary)
@@ -85,7 +87,7 @@ def ingest(source: Source, config: SourceConfig, image: ImageConfig, progress: P
     if not counts.total:
         first = f"; the first: {bad[0].name} {bad[0].reason}" if bad else ""
         raise InputError(f"{config.where}: no image can be read{first}")
-    return DecodedImages(pixels, class_index, counts, bad, digest)
+    return DecodedImages(pixels, class_index, counts, bad, digest, names)
 
 
 def sample_images(images: DecodedImages, classes: Sequence[int], per_class: int) -> dict[int, Pixels]:
@@ -105,6 +107,7 @@ def _decode_chunk(
     chunk = pickle.loads(batch["chunk"][0])  # noqa: S301  # our own driver wrote it
     indices: list[int] = []
     pixels: list[bytes] = []
+    names: list[str] = []
     hashes: list[npt.NDArray[Any]] = []
     bad: list[tuple[str, str]] = []
     limits = ImageLimits.of(config)
@@ -119,6 +122,7 @@ def _decode_chunk(
             bad.append((item.name, str(error)))
             continue
         indices.append(item.item_index)
+        names.append(item.name)
         if config.duplicates.looked_for:
             hashes.append(hashes_of(item.data, whole))
     board.post.remote(len(indices) + len(bad))
@@ -127,6 +131,7 @@ def _decode_chunk(
             "number": pa.array([int(batch["number"][0])], pa.int64()),
             **hash_columns(indices, hashes),
             "pixels": pa.array([b"".join(pixels)], pa.large_binary()),
+            "names": pa.array([names], pa.list_(pa.string())),
             "bad": pa.array([json.dumps(bad)], pa.string()),
         }
     )
@@ -135,7 +140,7 @@ def _decode_chunk(
 @ray.remote(num_cpus=1)
 def _assemble(
     labels: npt.NDArray[np.int64], image: ImageConfig, dropped: npt.NDArray[np.int64], *tables: pa.Table
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], tuple[dict[int, int], str, str]]:
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], list[str], tuple[dict[int, int], str, str]]:
     """All chunks as one array in the source's order, whatever order they were decoded in.
 
     Without the items `dropped`, which a policy leaves out though they are good.
@@ -143,10 +148,11 @@ def _assemble(
     rows = sorted((row for table in tables for row in _rows(table)), key=lambda row: row[0])
     size, channels = image.size, image.channels
     kept = [~np.isin(row[1], dropped) for row in rows]
+    names = [name for row, keep in zip(rows, kept, strict=True) for name in compress(row[4], keep)]
     indices = np.concatenate([row[1][keep] for row, keep in zip(rows, kept, strict=True)] or [NO_ITEMS])
     pixels = np.empty((len(indices), size, size, channels), np.uint8)
     start = 0
-    for (_, _, data, _), keep in zip(rows, kept, strict=True):
+    for (_, _, data, _, _), keep in zip(rows, kept, strict=True):
         block = np.frombuffer(data, np.uint8).reshape(-1, size, size, channels)
         stop = start + int(keep.sum())
         pixels[start:stop] = block if keep.all() else block[keep]
@@ -157,16 +163,19 @@ def _assemble(
     values, counted = np.unique(class_index, return_counts=True)
     bad = [entry for row in rows for entry in row[3]]
     counts = dict(zip(values.tolist(), counted.tolist(), strict=True))
-    return pixels, class_index, (counts, json.dumps(bad), digest.hexdigest())
+    return pixels, class_index, names, (counts, json.dumps(bad), digest.hexdigest())
 
 
-def _rows(table: pa.Table) -> list[tuple[int, npt.NDArray[np.int64], memoryview, list[tuple[str, str]]]]:
+def _rows(
+    table: pa.Table,
+) -> list[tuple[int, npt.NDArray[np.int64], memoryview, list[tuple[str, str]], list[str]]]:
     return [
         (
             table["number"][i].as_py(),
             np.asarray(table["indices"][i].values, dtype=np.int64),
             memoryview(table["pixels"][i].as_buffer()),
             json.loads(table["bad"][i].as_py()),
+            table["names"][i].as_py(),
         )
         for i in range(table.num_rows)
     ]

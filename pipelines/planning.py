@@ -4,13 +4,16 @@ from collections.abc import Sequence
 
 from augment.config import Config
 from augment.gan.hardware import Hardware, training_images_per_s
+from augment.lift.following import Advice, Now, stored_advice
 from augment.objects import open_store
 from augment.planning.cost import CostEstimate, TrainingLoad, estimate
 from augment.planning.plan import make_plan
+from augment.recipes.choosing import choose_recipes, refuse_impossible
 from augment.store.existing import existing_rows
+from augment.store.models import ModelFolder
 from augment.types import AugmentPlan, ClassCounts, ExistingRows
 
-__all__ = ["cost_of", "existing_for", "plan_for"]
+__all__ = ["cost_of", "existing_for", "plan_for", "why_nothing"]
 
 # Pixels a second and core, measured on two cores with the demo's networks (28×28, width 48); networks grow
 # with the resolution about as the pixels do. Wider ones and residual ones are slower.
@@ -25,16 +28,55 @@ def existing_for(config: Config) -> tuple[ExistingRows, ...]:
 
 
 def plan_for(config: Config, counts: ClassCounts, existing: Sequence[ExistingRows] = ()) -> AugmentPlan:
-    """The plan for these counts. Raises what the balance's policy raises."""
-    return make_plan(
+    """The plan for these counts; with `recipe: auto`, classes and shares are as `augment lift` recommended.
+
+    Raises what the balance's policy and the choice of recipes raise; ConfigError where there is nothing to follow,
+    or it was recommended for another job.
+    """
+    advice = _followed(config, counts)
+    recipes = choose_recipes(config.recipe, counts.classes, advice.recipes() if advice else None)
+    filled_to = {"strategy": advice.totals(counts)} if advice else {}
+    plan = make_plan(
         counts,
-        config.balance,
+        config.balance.model_copy(update=filled_to),
         image=config.image.shape,
         seed=config.seed,
         shard_rows=config.output.shard_rows,
         batch_size=config.generate.batch_size,
         existing=existing,
+        recipes=recipes,
     )
+    refuse_impossible(plan.classes, recipes)
+    return plan
+
+
+def why_nothing(config: Config) -> str:
+    """Why a plan of this config has no sample to make, in a user's words."""
+    if config.recipe != "auto":
+        return "every class is full already"
+    advice = stored_advice(open_store(config.output.uri))
+    if advice.recommendation.augment:
+        return "every class is as full as was recommended already"
+    return f"the recommendation is not to augment, but to train by {advice.recommendation.train}: {advice.recommendation.reason}"
+
+
+def _followed(config: Config, counts: ClassCounts) -> Advice | None:
+    """The recommendation that `recipe: auto` follows, refused where it is about another job; None without `auto`."""
+    if config.recipe != "auto":
+        return None
+    store = open_store(config.output.uri)
+    folder, advice = ModelFolder(store, config.name), stored_advice(store)
+    model, source = folder.finished(), folder.source()
+    advice.refuse_other(
+        Now(
+            name=config.name,
+            counts=counts,
+            data_sha256=source.decoded_sha256 if source else None,
+            model_sha256=model.sha256 if model else None,
+            gates=config.gates.limits if config.gates.enabled else None,
+        )
+    )
+    return advice
 
 
 def cost_of(plan: AugmentPlan, config: Config, hardware: Hardware) -> CostEstimate:

@@ -1,4 +1,4 @@
-"""Ray Train: decoded images → a trained generator, on n workers, from the last snapshot if there is one.
+"""Ray Train: decoded images → a generator and its critic, on n workers, from the last snapshot if any.
 
 Owns the training's identity, the worker group (how many, what each reserves, how long Ray tries) and how the
 end is told. What a worker does is pipelines.train_worker's; where files lie is augment.store.models'.
@@ -73,7 +73,7 @@ def fit(
     cluster: Cluster,
     progress: Progress,
 ) -> ModelRecord:
-    """Train to the end, or from the last snapshot to the end, and publish the generator.
+    """Train to the end, or from the last snapshot to the end, and publish the generator and its critic.
 
     Raises DivergenceError where training fails for good (and the snapshots are from before), ConfigError where
     the name is taken or GPUs are missing.

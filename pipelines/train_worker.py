@@ -16,6 +16,7 @@ import ray.train.torch
 import torch
 
 from augment.errors import AugmentError, ConfigError, RetryLaterError
+from augment.gan.critic import export_critic
 from augment.gan.finetune import start_from
 from augment.gan.generator import export_generator
 from augment.gan.spec import TrainingSpec
@@ -24,6 +25,7 @@ from augment.gan.training import RealImages, Replica, Report, TrainState, train
 from augment.objects import open_store
 from augment.store.models import ClassQuality, JudgeRecord, ModelFolder
 from augment.types import sha256_hex
+from pipelines import metrics
 from pipelines.board import logging_to
 from pipelines.evaluate import Evaluator, describe
 from pipelines.judge import open_judge
@@ -56,6 +58,12 @@ def train_worker(loop_config: dict[str, Any]) -> None:
     torch.set_num_threads(job.threads)
     folder = ModelFolder(open_store(job.store_uri), job.name)
     is_first = ray.train.get_context().get_world_rank() == 0
+    clock = metrics.SnapshotClock()
+
+    def after_save(step: int) -> None:
+        clock.restart()
+        ray.train.report({"step": float(step)})  # every rank, equally often
+
     with (
         logging_to(job.board) if is_first else nullcontext(),
         closing(Recorder(folder, job.board)) if is_first else nullcontext() as recorder,
@@ -64,11 +72,11 @@ def train_worker(loop_config: dict[str, Any]) -> None:
             folder,
             writes=is_first,
             beside=recorder.look if recorder else None,
-            after_save=lambda step: ray.train.report({"step": float(step)}),  # every rank, equally often
+            after_save=after_save,
         )
         try:
             with closing(snapshots):
-                state, steps = _train(job, folder, snapshots, recorder)
+                state, steps = _train(job, folder, snapshots, recorder, clock)
         except RetryLaterError:
             raise  # the store did not answer: a new worker group may find it again
         except AugmentError as error:
@@ -81,7 +89,11 @@ def train_worker(loop_config: dict[str, Any]) -> None:
 
 
 def _train(
-    job: TrainJob, folder: ModelFolder, snapshots: StoredSnapshots, recorder: Recorder | None
+    job: TrainJob,
+    folder: ModelFolder,
+    snapshots: StoredSnapshots,
+    recorder: Recorder | None,
+    clock: metrics.SnapshotClock,
 ) -> tuple[TrainState, int]:
     """This rank's part in the training: the state to publish, and the last step that it reported."""
     context = ray.train.get_context()
@@ -100,6 +112,8 @@ def _train(
         steps = report.step
         if recorder is not None:
             recorder.report(report)
+            metrics.images_per_second("train", report.images_per_second)
+            metrics.snapshot_age_seconds(clock.age_seconds)
 
     def start(state: TrainState) -> None:
         if job.start_uri is not None and spec.start_sha256 is not None:
@@ -144,6 +158,7 @@ def _publish(folder: ModelFolder, state: TrainState, *, steps: int, training_sha
     )
     folder.publish(
         export_generator(state),
+        critic=export_critic(state),
         steps=steps,
         training_sha256=training_sha256,
         ended=state.watch.ended,

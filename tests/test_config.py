@@ -185,7 +185,7 @@ def test_a_list_is_no_config(write: Any) -> None:
         ("train: {batch_sze: 64}", "train.batch_sze: unknown key (value 64); did you mean train.batch_size?"),
         ("trian:\n  steps: 5", "3: trian: unknown key; did you mean train?"),
         ("gamma: 3", "3: gamma: unknown key (value 3); did you mean train.gamma?"),
-        ("batch_size: 3", "(value 3); did you mean train.batch_size or generate.batch_size?"),
+        ("batch_size: 3", "(value 3); did you mean train.batch_size, generate.batch_size, gates.batch_size or lift.batch_size?"),
         ("image: {zzz: [1]}", "3: image.zzz: unknown key; the keys of image are size, channels,"),
         ("train:\n\n  steps: abc", "5: train.steps: expected whole number ≥ 1, got 'abc'"),
         ("train: {steps: 0}", "3: train.steps: expected whole number ≥ 1, got 0"),
@@ -262,7 +262,7 @@ def test_all_problems_are_listed_at_once_in_the_order_of_the_file(write: Any) ->
         ("train.stps=4", "--set train.stps=4: unknown key; did you mean train.steps?"),
         ("stall_timeout_s=4", "--set stall_timeout_s=4: unknown key; did you mean ray.stall_timeout_s?"),
         ("train.steps", "--set train.steps: expected section.field=value"),
-        ("=4", "--set =4: unknown key; the keys at the top are name, seed, source,"),
+        ("=4", "--set =4: unknown key; the keys at the top are name, seed, recipe, source,"),
         ("seed=[1", "--set seed=[1: value:1:3: not valid YAML"),
         ("train.gamma=.inf", "--set train.gamma=.inf: .inf is not a finite number"),
         (

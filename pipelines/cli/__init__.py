@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from augment.errors import AugmentError
-from pipelines.cli import datasets, exporting, history, jobs, upkeep
+from pipelines.cli import datasets, exporting, history, jobs, lifting, reporting, submitting, upkeep
 from pipelines.cli.shared import print_json
 
 __all__ = ["app", "main"]
@@ -27,9 +27,16 @@ VERBS = (
     jobs.generate,
     jobs.run,
     jobs.demo,
+    lifting.lift,
+    submitting.submit,
+    submitting.status,
+    submitting.logs,
+    submitting.cancel,
+    submitting.render,
     datasets.verify,
     datasets.files,
     exporting.export,
+    reporting.report,
     history.log,
     history.diff,
     history.explain,

@@ -168,6 +168,7 @@ def _print_explanation(explained: "Explanation") -> None:
     from augment.report.history_tables import fields_grid
 
     said, remake = explained.provenance, explained.remake
+    made_by_a_model = said.recipe == "gan" and said.generator_sha256 is not None
     revoked = [f"by version {made.version}: {made.why}" for made in said.revoked]
     outcome = {
         "equal": "equal, made again on this CPU",
@@ -181,8 +182,13 @@ def _print_explanation(explained: "Explanation") -> None:
         ("Plan", f"{said.plan_id}, seed {said.seed}"),
         ("Versions", _ranges(said.versions)),
         *(("Revoked", line) for line in revoked),
-        ("Model", said.generator_sha256),
-        ("", said.model or "not in this dataset any more"),
+        ("Recipe", f"{said.recipe}, candidate {said.attempt + 1}"),
+        *(("Made from", name) for name in said.source_images),
+        *(
+            (("Model", said.generator_sha256), ("", said.model or "not in this dataset any more"))
+            if made_by_a_model
+            else ()
+        ),
         ("Shard", f"{said.shard}, row {said.row}"),
         ("Source", said.source_fingerprint or "not recorded"),
         ("Augmentation", "none" if said.augmentation is None else str(said.augmentation)),

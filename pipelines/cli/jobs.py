@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from augment.errors import ConfigError
+from augment.errors import ConfigError, GateError
 from pipelines.cli.shared import (
     AsJson,
     ConfigPath,
@@ -79,7 +79,7 @@ def plan(
 ) -> None:
     """Say how many samples each class needs, what the preset chooses, and what it all costs. Makes nothing."""
     from augment.report.tables import chosen_table, plan_chart, plan_summary
-    from pipelines.planning import cost_of, existing_for, plan_for
+    from pipelines.planning import cost_of, existing_for, plan_for, why_nothing
     from pipelines.presets import choices_document, local_hardware, settled
 
     loaded = load(config, set_)
@@ -98,6 +98,8 @@ def plan(
         console = Console()
         console.print(plan_chart(planned))
         console.print(plan_summary(planned, cost))
+        if not planned.rows:
+            console.print(f"nothing to make: {why_nothing(loaded)}")
         console.print(chosen_table(preset.chosen, hardware, preset.warnings))
         if preset.chosen and (loaded.ray.address or os.environ.get("RAY_ADDRESS")) not in (None, "local"):
             console.print("the Ray cluster was not asked: on it, the choice may differ", style="dim")
@@ -182,11 +184,15 @@ def _census(config: "Config", deep: bool, progress: "Progress") -> "Census":
 
 def _print_result(result: "RunResult", as_json: bool) -> None:
     if as_json:
-        print_json(dataclasses.asdict(result))
-        return
-    if result.version is None:
-        typer.echo(f"{result.uri}: every class is full already, nothing was made")
-        return
-    typer.echo(f"dataset        {result.uri} version {result.version}")
-    typer.echo(f"run            {result.run_id}, {sum(result.rows.values())} synthetic samples")
-    typer.echo(f"contact sheet  {result.contact_sheet}")
+        ledger = [one.model_dump(mode="json") for one in result.ledger]
+        print_json(dataclasses.asdict(result) | {"ledger": ledger})
+    elif result.version is None:
+        typer.echo(f"{result.uri}: {result.why_nothing}, nothing was made")
+    else:
+        typer.echo(f"dataset        {result.uri} version {result.version}")
+        typer.echo(f"run            {result.run_id}, {sum(result.rows.values())} synthetic samples")
+        typer.echo(f"contact sheet  {result.contact_sheet}")
+        typer.echo(f"report         {result.report}")
+    if result.missing:  # committed, and short of what was asked for
+        typer.echo(f"{result.missing} samples are missing: no candidate for them passed the gates", err=True)
+        raise typer.Exit(GateError.exit_code)
