@@ -219,10 +219,10 @@ def _narrowed(store: ObjectStore, listed: SnapshotRun, without: tuple[int, ...])
 
 
 def _shards_left(store: ObjectStore, run: CommittedRun, without: Collection[int]) -> Iterator[ShardReceipt]:
-    """Shards without such rows as they are; those with others beside them as they will be; the rest left out."""
+    """Shards without such rows as they are; those with others beside them as they will be; the empty left out."""
     for shard in run.manifest.shards:
         left = held_spec(run.plan.plan, shard.index, without, run.manifest.missing)
-        if left.rows == shard.rows:
+        if left.rows and left.rows == shard.rows:
             yield shard
         elif left.rows:
             data = _shard_left(store, run, shard, left)

@@ -12,14 +12,18 @@ from unittest import mock
 from augment.errors import InputError, IntegrityError
 from augment.objects import ObjectStore
 from augment.planning.policy import topped_up
-from augment.store import collect, commit, existing, identity, reading, revoke
+from augment.store import collect, commit, existing, identity, ledgers, reading, revoke
 from augment.store.records import latest_snapshot
 from augment.types import (
     AugmentPlan,
+    ClassLedger,
     ClassTarget,
+    GatesPin,
     ImageShape,
     Manifest,
     RunPlan,
+    ShardLedger,
+    ShardPiece,
     ShardReceipt,
     ShardSpec,
     Snapshot,
@@ -31,6 +35,7 @@ __all__ = [
     "Reader",
     "collector",
     "driver",
+    "lacking",
     "model_revoker",
     "revoker",
     "run_of",
@@ -49,19 +54,66 @@ _CLASSES = (
 
 @lru_cache
 def run_of(
-    seed: int, torch: str = "2.6.0", *, shard_rows: int = 2, more: int = 0, second: str = "dog"
+    seed: int,
+    torch: str = "2.6.0",
+    *,
+    shard_rows: int = 2,
+    more: int = 0,
+    second: str = "dog",
+    gated: bool = False,
 ) -> RunPlan:
     """A run of two shards; another `torch` is another plan under the same run id.
 
-    `shard_rows` makes another job of one seed, `more` raises both targets, and `second` names the second class.
+    `shard_rows` makes another job of one seed, `more` raises both targets, `second` names the second class, and
+    where it is `gated`, samples may be missing.
     """
     cats, dogs = (each.model_copy(update={"target": each.target + more}) for each in _CLASSES)
     classes = (cats, dogs.model_copy(update={"name": second}))
     image = ImageShape(size=16, channels=3)
     plan = AugmentPlan(seed=seed, image=image, classes=classes, shard_rows=shard_rows, batch_size=2)
     return commit.make_run_plan(
-        plan, generator_sha256="ab" * 32, image_format="png", augmentation=None, versions={"torch": torch}
+        plan,
+        generator_sha256="ab" * 32,
+        image_format="png",
+        augmentation=None,
+        versions={"torch": torch},
+        gates=_GATES if gated else None,
     )
+
+
+_GATES = GatesPin(sha256="cd" * 32, max_attempts=1, on_shortfall="partial")
+
+
+def lacking(run: RunPlan, index: int, maker: str) -> tuple[tuple[int, int], ...]:
+    """(class index, sample index) for which no candidate of this maker passed; two makers need not agree."""
+    if run.gates is None:
+        return ()
+    rows = [
+        (piece.class_index, piece.first + n)
+        for piece in run.plan.shard(index).pieces
+        for n in range(piece.count)
+    ]
+    return tuple(rows[: (sum(maker.encode()) + index) % (len(rows) + 1)])
+
+
+def put_made(store: ObjectStore, run: RunPlan, index: int, maker: str) -> None:
+    """A shard as a worker stores it: of a run with gates, its ledger first."""
+    data, missing = shard_of(run, index, maker), lacking(run, index, maker)
+    if run.gates is not None:
+        classes = tuple(
+            ClassLedger(
+                label=run.plan.classes[piece.class_index].label,
+                accepted=piece.count - (lost := sum(each[0] == piece.class_index for each in missing)),
+                missing=lost,
+                drawn=piece.count,
+                refused={"label": lost} if lost else {},
+            )
+            for piece in run.plan.shard(index).pieces
+        )
+        pieces = tuple(ShardPiece(class_index=one, first=sample, count=1) for one, sample in missing)
+        ledger = ShardLedger(index=index, classes=classes, missing=pieces)
+        ledgers.put_ledger(store, run.run_id, sha256_hex(data), ledger)
+    commit.put_shard(store, run.run_id, index, run.plan.shard(index).rows, data)
 
 
 def shard_of(run: RunPlan, index: int, maker: str) -> bytes:
@@ -76,9 +128,7 @@ def driver(store: ObjectStore, run: RunPlan, policy: commit.ExistingPolicy, make
     manifest = commit.begin_run(store, run).manifest
     if manifest is None:
         for index in commit.missing_shards(store, run):
-            commit.put_shard(
-                store, run.run_id, index, run.plan.shard(index).rows, shard_of(run, index, maker)
-            )
+            put_made(store, run, index, maker)
         manifest = commit.seal_run(store, run, policy)
     return commit.publish(store, manifest, policy)
 
@@ -95,7 +145,7 @@ def topper_up(store: ObjectStore, job: RunPlan, maker: str = "all") -> Snapshot 
 def straggler(store: ObjectStore, run: RunPlan, index: int, maker: str) -> None:
     """A worker whose driver has begun, and then was thought dead: it puts its shard late, with bytes of its own."""
     commit.begin_run(store, run)
-    commit.put_shard(store, run.run_id, index, run.plan.shard(index).rows, shard_of(run, index, maker))
+    put_made(store, run, index, maker)
 
 
 def collector(store: ObjectStore, grace_s: float) -> None:
@@ -153,11 +203,24 @@ class Reader:
         return dataset.version
 
 
+class _Serial:
+    """In place of a pool: an actor has no threads."""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def __enter__(self) -> _Serial:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    map = staticmethod(map)
+
+
 @contextmanager
 def simulated() -> Iterator[None]:
     """While this holds, a URI opens a simulated store, and shards are stand-ins instead of Parquet.
 
-    And, for speed, equal JSON is parsed once: records are frozen, so nobody can tell.
+    Nothing runs in threads. And, for speed, equal JSON is parsed once: records are frozen, so nobody can tell.
     """
 
     def shard_left(
@@ -170,6 +233,7 @@ def simulated() -> Iterator[None]:
     with (
         mock.patch.object(reading, "open_store", OPENED.__getitem__),
         mock.patch.object(revoke, "_shard_left", shard_left),
+        mock.patch.object(ledgers, "ThreadPoolExecutor", _Serial),
         mock.patch.object(RunPlan, "model_validate_json", lru_cache(RunPlan.model_validate_json)),
         mock.patch.object(Manifest, "model_validate_json", lru_cache(Manifest.model_validate_json)),
         mock.patch.object(Snapshot, "model_validate_json", lru_cache(Snapshot.model_validate_json)),

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from augment.types import Manifest, Record, Revocation, RunPlan, Snapshot, SnapshotRun, sha256_hex
+from tests.store.protocol.actors import lacking
 from tests.store.protocol.world import World
 
 __all__ = ["Job", "Policies", "broken_laws", "job_of", "plan_of", "stored", "versions"]
@@ -169,8 +170,9 @@ def _tops_up(world: World, old: tuple[SnapshotRun, ...], run: RunPlan) -> bool:
     held = [
         label
         for listed in old
-        for label, _ in _rows(plan_of(world, listed.run_id))
-        if label not in listed.without
+        for plan in [plan_of(world, listed.run_id)]
+        for label, index in _rows(plan)
+        if label not in listed.without and (label, index) not in _lost(world, plan)
     ]
     return all(held.count(target.label) == target.existing for target in run.plan.classes)
 
@@ -204,21 +206,47 @@ def _manifest_laws(world: World, manifest: Manifest, plan: RunPlan) -> Iterator[
     whole = list(range(plan.plan.num_shards))
     if manifest.status == "committed" and not manifest.without and indices != whole:
         yield f"the manifest of run {manifest.run_id} lists shards {indices}, not {whole}"
-    if manifest.without:
-        left = [shard for shard in _shards_left(plan, manifest.without) if shard[1]]
+    if manifest.status == "committed":
+        lost = _lost(world, plan)
+        left = [
+            each for each in _shards_left(plan, manifest.without, lost) if each[1] or not manifest.without
+        ]
         if [(shard.index, shard.rows) for shard in manifest.shards] != left:
             yield f"the manifest of run {manifest.run_id} without {manifest.without} does not list what is left"
+        named = {
+            (plan.plan.classes[gap.class_index].label, gap.first + n)
+            for gap in manifest.missing
+            for n in range(gap.count)
+        }
+        if named != {each for each in lost if each[0] not in manifest.without}:
+            yield f"the manifest of run {manifest.run_id} names other samples as missing than its shards lack"
+        if sum(one.missing for one in manifest.ledger) != len(named):
+            yield f"the ledger of run {manifest.run_id} does not add up to what is missing"
     for shard in manifest.shards:
         found = world.objects.get(shard.key)
         if found and not found[0].startswith(plan_sha256.encode()):
             yield f"{shard.key} was made under another plan than its run's"
 
 
-def _shards_left(run: RunPlan, without: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Index and rows of every shard, but for the rows with these labels."""
+def _lost(world: World, run: RunPlan) -> set[tuple[int, int]]:
+    """(label, index) of the samples that the makers of a committed run's shards had no candidate for."""
+    data, _ = world.objects[f"_runs/{run.run_id}/manifest.json"]
+    return {
+        (run.plan.classes[class_index].label, sample)
+        for shard in _parsed(Manifest, data).shards
+        for class_index, sample in lacking(run, shard.index, _maker(world.first_bytes.get(shard.key, b"")))
+    }
+
+
+def _maker(shard: bytes) -> str:
+    return shard.decode().partition(" by ")[2]
+
+
+def _shards_left(run: RunPlan, without: tuple[int, ...], lost: set[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Index and rows of every shard, but for the rows with these labels and those that were lost."""
     rows, step = _rows(run), run.plan.shard_rows
     return [
-        (index, sum(label not in without for label, _ in rows[start : start + step]))
+        (index, sum(row[0] not in without and row not in lost for row in rows[start : start + step]))
         for index, start in enumerate(range(0, len(rows), step))
     ]
 

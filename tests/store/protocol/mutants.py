@@ -5,16 +5,24 @@ A mutant replaces one function, or two that only make sense together, where ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from unittest import mock
 
 from augment.errors import RetryLaterError
 from augment.objects import ObjectStore
-from augment.store import collect, commit, identity, reading, records, revoke
+from augment.store import collect, commit, existing, identity, reading, records, revoke
 from augment.store.shards import held_spec, parse_shard_key, shard_key, shard_prefix
-from augment.types import Manifest, RunPlan, ShardReceipt, Snapshot, SnapshotRun, sha256_hex
+from augment.types import (
+    Manifest,
+    RunPlan,
+    ShardLedger,
+    ShardReceipt,
+    Snapshot,
+    SnapshotRun,
+    sha256_hex,
+)
 
 __all__ = ["MUTANTS", "mutated"]
 
@@ -209,6 +217,29 @@ def narrow_and_lose_a_shard(
     return iter(list(_shards_left(store, run, without))[1:])
 
 
+# ---- gates ----------------------------------------------------------------------------------------------
+
+
+def seal_as_planned(*_: Any) -> Any:
+    return (), ()
+
+
+def read_the_first_ledger_of_each_index(
+    store: ObjectStore, run_id: str, shards: Sequence[ShardReceipt]
+) -> list[ShardLedger]:
+    firsts: dict[str, str] = {}
+    for found in store.list(f"_ledgers/{run_id}/"):
+        firsts.setdefault(found.key.rpartition("/")[2][:6], found.key)
+    return [ShardLedger.model_validate_json(store.get(firsts[f"{shard.index:06d}"])) for shard in shards]
+
+
+def count_as_planned(run: RunPlan, manifest: Manifest) -> dict[int, int]:
+    return {
+        target.label: 0 if target.label in manifest.without else target.synthetic
+        for target in run.plan.classes
+    }
+
+
 MUTANTS: dict[str, tuple[Patch, ...]] = {
     "shards have fixed names, and a put overwrites": (
         (commit, "put_shard", put_under_a_fixed_name),
@@ -249,6 +280,11 @@ MUTANTS: dict[str, tuple[Patch, ...]] = {
     "revoking a class loses the rows beside it": ((revoke, "_shards_left", narrow_to_nothing),),
     "revoking a class removes nothing": ((revoke, "_shards_left", narrow_nothing),),
     "revoking a class loses one shard more": ((revoke, "_shards_left", narrow_and_lose_a_shard),),
+    "a seal takes samples for made because they were planned": ((commit, "_passed", seal_as_planned),),
+    "a shard's ledger may be another worker's": (
+        (commit, "read_ledgers", read_the_first_ledger_of_each_index),
+    ),
+    "a top-up counts what was planned": ((existing, "rows_by_label", count_as_planned),),
 }
 """What is broken, and the functions that break it."""
 

@@ -110,7 +110,8 @@ def play(schedules: int, processes: int, first: int) -> tuple[list[str], float]:
 def everybody(rng: random.Random, world: World) -> Cast:
     """Two drivers of one run, of two, or of two plans under one run id; and, mostly, all the others."""
     cast = Cast()
-    one, other = run_of(1), run_of(2)
+    gated = rng.random() < 0.3
+    one, other = run_of(1, gated=gated), run_of(2, gated=gated)
     policy, other_policy = rng.choice(_POLICIES)
     kind = rng.random()
     makers = ("first", "second") if rng.random() < 0.7 else ("all", "all")
@@ -123,7 +124,7 @@ def everybody(rng: random.Random, world: World) -> Cast:
     elif kind < 0.85:
         cast.add_driver("other run", other, other_policy, makers[1])
     else:
-        cast.add_driver("other plan", run_of(1, torch="2.7.0"), policy, makers[1])
+        cast.add_driver("other plan", run_of(1, torch="2.7.0", gated=gated), policy, makers[1])
     if rng.random() < 0.6:
         late = partial(straggler, run=one, index=rng.randrange(2), maker=f"straggler {rng.randrange(3)}")
         cast.add("straggler", late)
@@ -145,7 +146,7 @@ def growing(rng: random.Random, world: World) -> Cast:
     jobs = [
         ("one", run_of(1), "append"),
         ("same seed", run_of(1, shard_rows=3), "append"),
-        ("top-up", run_of(3, more=2), "top-up"),
+        ("top-up", run_of(3, more=2, gated=rng.random() < 0.5), "top-up"),
         ("other top-up", run_of(4, more=3), "top-up"),
         ("same seed's top-up", run_of(1, more=4, shard_rows=4), "top-up"),
         ("other name", run_of(5, second="wolf"), "append"),

@@ -31,6 +31,7 @@ GROWING = (
     "an appended run begins at index 0",
     "an aborted run is tried again and again",
     "a label may be of two classes",
+    "a top-up counts what was planned",
 )
 
 
