@@ -6,6 +6,7 @@ the driver, and encoding never holds up the accelerator.
 """
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -19,12 +20,13 @@ from ray.data import ActorPoolStrategy
 from augment.data.images import encode_images
 from augment.gan.config import GenerateConfig
 from augment.objects import ObjectStore, open_store
-from augment.sampling.gated import Rejected, fill_shard
+from augment.sampling.gated import Filled, Rejected, fill_shard
 from augment.store.commit import ExistingPolicy, begin_run, missing_shards, put_shard, seal_run
 from augment.store.ledgers import put_ledger
 from augment.store.rejected import RejectedRow, put_rejected
 from augment.store.shards import build_shard
 from augment.types import Manifest, RunPlan, ShardReceipt, sha256_hex
+from pipelines import metrics
 from pipelines.cluster import Cluster, Device, ray_errors
 from pipelines.pixels import augmented
 from pipelines.progress import Progress, log
@@ -79,8 +81,10 @@ def _make_shards(
         done = 0
         with ray_errors("generating"):
             for row in _pipeline(store.uri, run, inputs, missing, device, actors).iter_rows():
-                done += ShardReceipt.model_validate_json(row["receipt"]).rows
-                stage.advance_to(done, f"{done / max(stage.seconds, 1e-9):,.0f} samples/s")
+                done += run.plan.shard(ShardReceipt.model_validate_json(row["receipt"]).index).rows
+                rate = done / max(stage.seconds, 1e-9)
+                metrics.images_per_second("generate", rate)
+                stage.advance_to(done, f"{rate:,.0f} samples/s")
 
 
 def _pipeline(
@@ -114,10 +118,11 @@ class ShardSampler:
         self._run, self._keep_rejected = inputs.run, inputs.keep_rejected
         self._open = ExitStack()  # held: what is opened stays open for as long as the actor lives
         self._candidates, self._keeper, self._scores = opened(inputs, device, self._open)
+        self._on_gpu, self._ended_s = device == "gpu", time.perf_counter()
 
     def __call__(self, batch: dict[str, npt.NDArray[np.int64]]) -> pa.Table:
         """One shard number in; one row with its samples, its ledger and what was refused out."""
-        index = int(batch["shard"][0])
+        index, began_s = int(batch["shard"][0]), time.perf_counter()
         filled = fill_shard(
             self._run,
             self._run.plan.shard(index),
@@ -126,12 +131,15 @@ class ShardSampler:
             self._scores,
             keep_rejected=self._keep_rejected if index < _SHARDS_WITH_REJECTED else 0,
         )
+        waited_s, self._ended_s = began_s - self._ended_s, time.perf_counter()
+        if self._on_gpu:
+            metrics.gpu_idle_share("generate", waited_s / (waited_s + self._ended_s - began_s))
         return filled_to_table(filled)
 
 
 def commit_shard(batch: dict[str, npt.NDArray[Any]], run_json: bytes, store_uri: str) -> pa.Table:
     """Stage 2, a task: samples become augmented, encoded, a Parquet file, and an object in the store."""
-    run = RunPlan.model_validate_json(run_json)
+    began_s, run = time.perf_counter(), RunPlan.model_validate_json(run_json)
     filled = filled_of(batch, run.plan.image)
     block, index = filled.block, filled.block.spec.index
     images = encode_images(augmented(block, run), run.image_format)
@@ -141,7 +149,23 @@ def commit_shard(batch: dict[str, npt.NDArray[Any]], run_json: bytes, store_uri:
         put_ledger(store, run.run_id, sha256, filled.ledger)
         put_rejected(store, run.run_id, index, sha256, _rejected_rows(run, filled.rejected))
     receipt = put_shard(store, run.run_id, index, block.spec.rows, data)
+    _count(run, filled, len(data), time.perf_counter() - began_s)
     return pa.table({"receipt": pa.array([receipt.to_json()], pa.binary())})
+
+
+def _count(run: RunPlan, filled: Filled, size_bytes: int, seconds: float) -> None:
+    """Tell Prometheus of a stored shard; one that is made twice is counted twice."""
+    metrics.shard_seconds(seconds)
+    metrics.bytes_written(size_bytes)
+    names = {target.label: target.name for target in run.plan.classes}
+    if filled.ledger is None:
+        for piece in filled.block.spec.pieces:
+            metrics.samples_accepted(run.plan.classes[piece.class_index].name, piece.count)
+        return
+    for one in filled.ledger.classes:
+        metrics.samples_accepted(names[one.label], one.accepted + one.fallback)
+        for gate, count in one.refused.items():
+            metrics.samples_rejected(names[one.label], gate, count)
 
 
 def _rejected_rows(run: RunPlan, rejected: Sequence[Rejected]) -> list[RejectedRow]:
