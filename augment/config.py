@@ -83,7 +83,7 @@ class Config(ConfigModel):
 
     @model_validator(mode="after")
     def _check_sections_together(self) -> Self:
-        secrets = _credential_problems(self.model_dump(include={"source", "output", "ray", "lift"}))
+        secrets = _credential_problems(self.model_dump(include={"source", "output", "ray", "lift", "report"}))
         problems = secrets or [
             *_uri_problems(self),
             *_balance_problems(self.balance),
@@ -154,8 +154,11 @@ _Problems = list[tuple[tuple[str | int, ...], str]]
 def _credential_problems(values: Mapping[str, Any]) -> _Problems:
     """Addresses with `user:password@` in them; what stands before the `@` is not repeated."""
     problems: _Problems = []
-    held_out = (("lift", "test_uri"), ("lift", "validation_uri"))
-    for section, field in (("source", "uri"), ("output", "uri"), ("ray", "address"), *held_out):
+    addresses = (
+        ("source", "uri"), ("output", "uri"), ("ray", "address"),
+        ("lift", "test_uri"), ("lift", "validation_uri"), ("report", "mlflow"),
+    )  # fmt: skip
+    for section, field in addresses:
         fields = values.get(section)
         given = fields.get(field) if isinstance(fields, dict) else None
         for address in given if isinstance(given, list | tuple) else (given,):

@@ -6,6 +6,7 @@ Owns which there are, and what they are told: the figures of the report, flat an
 from collections.abc import Iterator
 
 from augment.config import Config
+from augment.errors import AugmentError
 from augment.objects import ObjectStore
 from augment.report.html.document import ReportDocument
 from pipelines.progress import log
@@ -17,13 +18,24 @@ __all__ = ["figures_of", "log_run"]
 def log_run(config: Config, store: ObjectStore, run_id: str, report: PutReport) -> None:
     """Tell those that `report.mlflow` and `report.tensorboard` name.
 
-    Raises ConfigError where one is not installed or can't be written to.
+    The run is committed by now: one that can't be told is warned of, and the same command tells it again.
     """
+    for tell in (_tell_tensorboard, _tell_mlflow):
+        try:
+            tell(config, store, run_id, report)
+        except AugmentError as error:
+            log.warning("report: %s; the run is committed: run the same command again to log it", error)
+
+
+def _tell_tensorboard(config: Config, store: ObjectStore, run_id: str, report: PutReport) -> None:
     if config.report.tensorboard is not None:
         from pipelines.tensorboard_logging import log_to_tensorboard
 
         where = log_to_tensorboard(config, store, run_id, report)
         log.info("report: figures of run %s for TensorBoard are in %s", run_id, where)
+
+
+def _tell_mlflow(config: Config, store: ObjectStore, run_id: str, report: PutReport) -> None:
     if config.report.mlflow is not None:
         from pipelines.mlflow_logging import log_to_mlflow
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -73,13 +74,20 @@ def test_tensorboard_has_every_figure_once_though_it_was_logged_twice(
     assert events.Tags()["images"] == ["contact sheet"]
 
 
-def test_a_folder_that_cannot_be_written_is_named(
-    reported: tuple[Dataset, str, PutReport], tmp_path: Path
+def test_a_folder_that_cannot_be_written_is_named_and_the_committed_run_is_none_the_worse(
+    reported: tuple[Dataset, str, PutReport], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
     config = config_of(tmp_path, f"report.tensorboard={tmp_path / 'file'}")
-    with pytest.raises(ConfigError, match=r"report\.tensorboard=.*can't be written to"):
-        log_run(config, *_arguments(reported))
+    log_run(config, *_arguments(reported))
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert re.search(r"report\.tensorboard=.*can't be written to.*the run is committed", warning)
+
+
+def test_a_password_in_mlflows_address_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds credentials") as caught:
+        config_of(tmp_path, "report.mlflow=https://bob:hunter2@example.org")
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore::DeprecationWarning:sqlalchemy")
@@ -87,8 +95,9 @@ def test_a_folder_that_cannot_be_written_is_named(
     "ignore:The ``noload`` loader strategy:DeprecationWarning"
 )  # MLflow's own, in SQLAlchemy
 def test_mlflow_has_the_config_the_figures_and_the_report_of_a_run_once(
-    reported: tuple[Dataset, str, PutReport], tmp_path: Path
+    reported: tuple[Dataset, str, PutReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where MLflow puts artefacts, beside a database in a file
     mlflow = pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
     where = f"sqlite:///{tmp_path / 'mlflow.db'}"
@@ -108,11 +117,14 @@ def test_mlflow_has_the_config_the_figures_and_the_report_of_a_run_once(
 
 
 def test_without_mlflow_the_extra_is_named(
-    reported: tuple[Dataset, str, PutReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reported: tuple[Dataset, str, PutReport],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(ConfigError, match=r"ray-augment\[mlflow\]"):
-        log_run(config_of(tmp_path, "report.mlflow=sqlite:///x.db"), *_arguments(reported))
+    log_run(config_of(tmp_path, "report.mlflow=sqlite:///x.db"), *_arguments(reported))
+    assert "ray-augment[mlflow]" in caplog.text
 
 
 def _arguments(reported: tuple[Dataset, str, PutReport]) -> tuple[ObjectStore, str, PutReport]:
