@@ -308,12 +308,11 @@ class RunPlan(Record):
     schema_version: int = 2  # 1 had neither recipes nor gates
     versions: dict[str, str]  # of the libraries that decide pixels or bytes
 
-    def recipes_of(self, class_index: int) -> tuple[RecipeName, ...]:
+    def recipes_of(self, target: ClassTarget) -> tuple[RecipeName, ...]:
         """How samples of a class may have been made: its recipe, and the one that fills a shortfall."""
-        recipe = self.plan.classes[class_index].recipe
         if self.gates is None or self.gates.on_shortfall == "partial":
-            return (recipe,)
-        return tuple(dict.fromkeys((recipe, self.gates.on_shortfall)))
+            return (target.recipe,)
+        return tuple(dict.fromkeys((target.recipe, self.gates.on_shortfall)))
 
 
 class RowMarks(NamedTuple):

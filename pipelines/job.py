@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from augment.config import Config
 from augment.data.census import Census, refuse_bad, take_census
 from augment.data.sources import open_source
-from augment.errors import ConfigError, InputError
+from augment.errors import AugmentError, ConfigError, InputError
 from augment.gan.hardware import Hardware
 from augment.gan.spec import TrainingSpec
 from augment.objects import open_store
-from augment.pixel_pipelines import load_pipeline
 from augment.store.commit import check_existing, publish
 from augment.store.existing import rows_by_label
 from augment.store.identity import run_for
@@ -41,13 +40,19 @@ from pipelines.planning import existing_for, plan_for, why_nothing
 from pipelines.precision import native_precision
 from pipelines.presets import as_begun, begun_in, put_choices, settled
 from pipelines.progress import Progress, log
-from pipelines.run_plans import job_of, needs_model, refuse_empty, tell_ledger, uses_real_images
+from pipelines.run_plans import (
+    job_of,
+    needs_model,
+    refuse_empty,
+    refuse_unmakeable,
+    tell_ledger,
+    try_pipelines,
+    uses_real_images,
+)
 from pipelines.sampler_inputs import SamplerInputs
 from pipelines.train import fit, pin_training, training_spec
 
 __all__ = ["Job", "RunResult"]
-
-MOST_SHARD_BYTES = 2_000_000_000  # of pixels: a shard is held in memory by a worker or two
 
 
 @dataclass(frozen=True)
@@ -139,27 +144,12 @@ class Job:
     def plan(self, counts: ClassCounts) -> AugmentPlan:
         """The plan; raises where the balance asks for what the classes can't give."""
         plan = plan_for(self.config, counts, existing_for(self.config))
-        shard_bytes = plan.shard_rows * plan.image.size**2 * plan.image.channels
-        if min(shard_bytes, shard_bytes * plan.rows // plan.shard_rows) > MOST_SHARD_BYTES:
-            fitting = MOST_SHARD_BYTES // (shard_bytes // plan.shard_rows)
-            raise ConfigError(
-                f"output.shard_rows={plan.shard_rows} makes shards of {shard_bytes / 1e9:.1f} GB of pixels, and a "
-                f"worker holds a shard in memory; set it to {fitting} or less"
-            )
-        filled = [target.name for target in plan.classes if target.synthetic]
-        if not self.config.model.conditional and len(plan.classes) > 1 and filled:
-            raise ConfigError(
-                f"model.conditional=false learns one distribution, and {self.config.source.where} has "
-                f"{len(plan.classes)} classes; set model.conditional=true or point source.uri at one class"
-            )
+        refuse_unmakeable(self.config, plan)
         return plan
 
     def refuse_early(self, plan: AugmentPlan) -> None:
         """Stop before hours of work that could not be committed."""
-        if isinstance(self.config.output.augmentation, dict):
-            load_pipeline(
-                self.config.output.augmentation, self.config.image.shape, field="output.augmentation"
-            )
+        try_pipelines(self.config, plan)
         model = self.folder.finished() if needs_model(plan) else None
         known = self._known_source()
         generator = model.sha256 if model and plan.rows else None
@@ -348,32 +338,46 @@ class Job:
         )  # fmt: skip
         refuse_empty(plan, manifest)
         snapshot = publish(self.store, manifest, policy)
+        tell_ledger(plan, manifest)
         with self.progress.stage("look"):
             dataset = open_dataset(self.config.output.uri, snapshot.version)
             describe_newest(self.store.uri)
             picture = make_contact_sheet(dataset, plan, load_real_samples(self.folder))
             key = f"_runs/{plan.run_id}/contact_sheet.png"
             self.store.put(key, picture)
-        report = report_run(
-            self.config, self.folder, snapshot.version, plan.run_id, self.images_of(source), gates,
-            cluster=self.cluster, progress=self.progress,
-        )  # fmt: skip
+        report = self._reported(plan.run_id, snapshot.version, source, gates)
         labelled = rows_by_label(plan, manifest)
         rows = {target.name: labelled[target.label] for target in plan.plan.classes}
-        tell_ledger(plan, manifest)
         return replace(
             self._result(plan.run_id, snapshot.version, rows, self.store.uri_of(key)),
             report=report,
             ledger=manifest.ledger,
         )
 
+    def _reported(
+        self, run_id: str, version: int, source: SourceRecord, gates: GatesRecord | None
+    ) -> str | None:
+        """The URI of the report; what hinders it is told, for the samples are committed."""
+        try:
+            return report_run(
+                self.config, self.folder, version, run_id, self.images_of(source), gates,
+                cluster=self.cluster, progress=self.progress,
+            )  # fmt: skip
+        except AugmentError as error:
+            log.warning("report: not made: %s; version %d is committed all the same", error, version)
+            return None
+
     def _has_gates(self, plan: AugmentPlan) -> bool:
-        return self.config.gates.enabled and bool(gated_classes(plan))
+        """Whether samples are judged: a single class has nothing to be told apart from."""
+        several = sum(target.real > 0 for target in plan.classes) > 1
+        return self.config.gates.enabled and several and bool(gated_classes(plan))
 
     def _gates(self, model: ModelRecord | None, source: SourceRecord) -> GatesRecord | None:
         """The run's gates, found or calibrated now; None where nothing is judged."""
         plan = self.plan(source.counts)
         if not self._has_gates(plan):
+            if self.config.gates.enabled and gated_classes(plan):
+                log.warning("gates: one class has nothing to be told apart from: its samples are not judged")
             return None
         return calibrated_gates(
             self.config, self.folder, plan, self.images_of(source), source.decoded_sha256, model,

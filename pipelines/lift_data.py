@@ -17,7 +17,7 @@ from augment.data.config import DuplicatesConfig, SourceConfig, SplitConfig
 from augment.data.listing import Source
 from augment.data.sources import open_held_out, open_source
 from augment.errors import ConfigError, InputError
-from augment.lift.held_out import apart_from, choosing_share, rows_of
+from augment.lift.held_out import apart_from, choosing_share, refuse_too_few, rows_of
 from augment.lift.images import LabelledImages
 from augment.types import ClassInfo
 from pipelines.cluster import ray_errors
@@ -82,7 +82,7 @@ def held_out_images(
 ) -> HeldOutImages:
     """Both parts, decoded; images that are in training too are left out, with a warning.
 
-    Raises InputError where a class has no held-out image left.
+    Raises InputError where a class has too few held-out images left on either side: before anything is made of them.
     """
     found = _decoded(config, sources.test, classes, progress)
     test = apart_from(found, training)
@@ -99,6 +99,9 @@ def held_out_images(
             "lift: %d held-out image(s) are training images too, or in test and validation: they are left out",
             left_out,
         )
+    chosen_by = sources.validation or sources.test
+    refuse_too_few(validation, names, f"the held-out images to choose by, of {chosen_by.config.where}")
+    refuse_too_few(test, names, f"the held-out images to report on, of {sources.test.config.where}")
     return HeldOutImages(validation, test, asked_sha256, left_out)
 
 
@@ -137,9 +140,10 @@ def _decoded(
     class_index_N = ours_K[images.class_index_N]  # an unlabelled image's -1 picks the last entry
     known = rows_of(LabelledImages(images.pixels_NHWC, class_index_N), class_index_N >= 0)
     counts_K = known.counts(len(classes))
-    if len(empty := np.flatnonzero(counts_K == 0)):
+    if empty := [info.name for info, count in zip(classes, counts_K.tolist(), strict=True) if not count]:
+        named = ", ".join(repr(name) for name in empty[:10]) + (", …" if len(empty) > 10 else "")
         raise InputError(
-            f"{source.config.where} has no held-out image of class {classes[empty[0]].name!r}: its recall cannot be "
-            "told; add some, or leave the class out by source.labels"
+            f"{source.config.where} has no held-out image of class {named}: its recall cannot be told; add some, or "
+            "leave the class out by source.labels"
         )
     return known

@@ -16,7 +16,7 @@ from augment.config import Config
 from augment.errors import ConfigError
 from augment.lift.arms import Arm, Source, arms_named
 from augment.lift.config import LiftConfig
-from augment.lift.following import Advice, Basis, put_advice
+from augment.lift.following import Advice, Basis, making_of, put_advice
 from augment.lift.images import LabelledImages, LiftData
 from augment.lift.supply import Supplied, Supply, supplied
 from augment.lift.trial import Trial
@@ -164,13 +164,13 @@ class _Lift:
         runs: dict[Source, RunPlan] = {}
         for source in sources:
             plan = pool_plan(config, self._record.counts, source)
-            gates = self._gates if plan.rows and self._is_gated(source) else None
+            gates = self._gates if plan.rows and self._has_gates(source) else None
             fingerprint = self._job.census().fingerprint
             runs[source] = pool_run(config, plan, self._record, self._model, gates, fingerprint)
         return runs
 
-    def _is_gated(self, source: Source) -> bool:
-        """Whether gates have a part in it: they judge, or SMOTE measures nearness in their features."""
+    def _has_gates(self, source: Source) -> bool:
+        """Whether gates have a part in it: they judge, or (and judge not) SMOTE measures nearness in their features."""
         return source == "gan-gated" or (source == "smote" and self._job.config.smote.space == "features")
 
     @cached_property
@@ -190,15 +190,16 @@ class _Lift:
         return question_of(self._training.model_dump_json(), *arms, *images, *sorted(runs))
 
     def _basis(self) -> Basis:
-        gated = any(arm.source == "gan-gated" for arm in self._arms)
+        config, gated = self._job.config, any(arm.source == "gan-gated" for arm in self._arms)
         return Basis(
-            name=self._job.config.name,
+            name=config.name,
             classes=self._record.counts.classes,
             counts=self._record.counts.counts,
             labelled=self._job.census().counts.counts,
             data_sha256=self._record.decoded_sha256,
             model_sha256=self._model.sha256,
-            gates=self._job.config.gates.limits if gated else None,
+            gates=config.gates.limits if gated else None,
+            making=making_of(config.seed, config.output.augmentation, config.gates.max_attempts),
         )
 
     # ---- samples --------------------------------------------------------------------------------------

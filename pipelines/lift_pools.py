@@ -1,7 +1,7 @@
 """Ray tasks: the samples that arms of `augment lift` mix in, made by the very code that makes a run's.
 
 Owns which plan a source's samples have, and how they are gathered: every class is filled up to the largest one, by
-one recipe, and the gated ones pass the gates that a run of this config has. Nothing is committed.
+one recipe, and the gated ones alone pass the gates that a run of this config has. Nothing is committed.
 
 B = samples of a shard, M = samples of a pool, K = classes.
 """
@@ -10,12 +10,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import ray
 
 from augment.config import Config
+from augment.errors import InputError
 from augment.lift.arms import Source
 from augment.lift.images import LabelledImages
 from augment.planning.config import BalanceConfig
@@ -23,16 +25,16 @@ from augment.planning.plan import make_plan
 from augment.recipes.choosing import refuse_impossible
 from augment.sampling.gated import Filled, fill_shard
 from augment.store.models import GatesRecord, ModelRecord, SourceRecord
-from augment.types import AugmentPlan, ClassCounts, ClassLedger, RecipeName, RunPlan
+from augment.types import AugmentPlan, ClassCounts, ClassLedger, ClassTarget, RecipeName, RunPlan
 from pipelines.cluster import Cluster, Device, ray_errors
 from pipelines.lift import in_order_of_ending
 from pipelines.lift_store import PoolRecord
 from pipelines.pixels import augmented
 from pipelines.progress import Progress
-from pipelines.run_plans import job_of
+from pipelines.run_plans import job_of, needs_model
 from pipelines.sampler_inputs import SamplerInputs, opened
 
-__all__ = ["RECIPE_OF", "MadePool", "make_pool", "pool_plan", "pool_run"]
+__all__ = ["RECIPE_OF", "MadePool", "judged_as", "make_pool", "pool_plan", "pool_run"]
 
 RECIPE_OF: Mapping[Source, RecipeName] = {
     "duplicate": "duplicate",
@@ -55,7 +57,8 @@ class MadePool:
 def pool_plan(config: Config, counts: ClassCounts, source: Source) -> AugmentPlan:
     """Every class filled up to the largest one, whatever the config's balance; too small ones as it says.
 
-    Raises InputError where a class has too few images for the recipe or, by `balance.below_min_real`, for any.
+    A class with too few images for the recipe is left as it is, and its note says so: an arm is narrowed by it. Raises
+    InputError where one has too few to generate any, by `balance.below_min_real`.
     """
     recipes = [RECIPE_OF[source]] * len(counts.classes)
     balance = BalanceConfig(min_real=config.balance.min_real, below_min_real=config.balance.below_min_real)
@@ -68,8 +71,17 @@ def pool_plan(config: Config, counts: ClassCounts, source: Source) -> AugmentPla
         batch_size=config.generate.batch_size,
         recipes=recipes,
     )
-    refuse_impossible(plan.classes, recipes)
-    return plan
+    return plan.model_copy(update={"classes": tuple(_as_possible(target) for target in plan.classes)})
+
+
+def _as_possible(target: ClassTarget) -> ClassTarget:
+    """The target, or none where its recipe cannot begin with so few images."""
+    try:
+        refuse_impossible([target], [target.recipe])
+    except InputError:
+        note = f"{target.recipe} cannot begin with {target.real} real image(s)"
+        return target.model_copy(update={"target": target.real, "note": note})
+    return target
 
 
 def pool_run(
@@ -81,12 +93,20 @@ def pool_run(
     source_fingerprint: str,
 ) -> RunPlan:
     """The run whose samples they are. A sample that no candidate passed for is missing, never made otherwise: what
-    is measured would not be the generator's."""
-    partial = config.gates.model_copy(update={"on_shortfall": "partial"})
+    is measured would not be the generator's. Of a control `gates` judge nothing: they have the features that SMOTE
+    measures nearness by, and are pinned for these alone."""
+    pinned: dict[str, Any] = {"on_shortfall": "partial"}
+    if not needs_model(plan):
+        pinned |= {"max_attempts": 1, "discriminator_quantile": 0.0}
     return job_of(
-        config.model_copy(update={"gates": partial}), plan, model, gates,
+        config.model_copy(update={"gates": config.gates.model_copy(update=pinned)}), plan, model, gates,
         source_fingerprint=source_fingerprint, source_sha256=record.decoded_sha256,
     )  # fmt: skip
+
+
+def judged_as(run: RunPlan) -> RunPlan:
+    """The pool's run as its samples are judged: those of a control by no gate, whatever its run pins."""
+    return run if needs_model(run.plan) else run.model_copy(update={"gates": None})
 
 
 def make_pool(
@@ -137,7 +157,8 @@ def _fill(inputs: SamplerInputs, index: int, device: Device) -> Filled:
     """One shard's samples. A worker lives on for the next task: what it has opened is small beside a shard."""
     with ExitStack() as stack:
         candidates, keeper, scores = opened(inputs, device, stack)
-        return fill_shard(inputs.run, inputs.run.plan.shard(index), candidates, keeper, scores)
+        run = judged_as(inputs.run)
+        return fill_shard(run, run.plan.shard(index), candidates, keeper if run.gates else None, scores)
 
 
 def _why(run: RunPlan, ledgers: list[ClassLedger]) -> dict[int, str]:

@@ -7,15 +7,19 @@
     _lift/recommendation.json                         the newest recommendation (augment.lift.following)
 
 A trial is found by its digest, whichever question it was run for: it is of the arm, the common settings, the seed,
-the images and the samples, but not of our code. Samples are not kept: they can be made again.
+the images and the samples, of torch's version and TRIAL_VERSION, which stands for our code. Samples are not kept: they can be made again.
 
 Owns these keys and files. Knows no Ray.
 
 S = seeds, N = images, K = classes.
 """
 
+import importlib
+import importlib.metadata
+import importlib.util
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 from pydantic import ValidationError
@@ -30,7 +34,10 @@ from augment.lift.verdict import LiftResult
 from augment.objects import ObjectNotFoundError, ObjectStore
 from augment.types import Record, canonical_json, sha256_hex
 
-__all__ = ["LiftStore", "PoolRecord", "trial_digest"]
+__all__ = ["TRIAL_VERSION", "LiftStore", "PoolRecord", "trial_digest"]
+
+TRIAL_VERSION = 2
+"""Raised with every change of our code that changes what a trial predicts, so that none from before is found."""
 
 _ROOT = "_lift"
 _DIGITS = 16
@@ -47,10 +54,29 @@ class PoolRecord(Record):
 
 
 def trial_digest(arm: Arm, seed: int, config: LiftConfig, data: LiftData, run_id: str) -> str:
-    """16 hex digits of all that decides a trial; `run_id` names the pool of an arm's samples, "" without one."""
+    """16 hex digits of all that decides a trial; `run_id` names the pool of an arm's samples, "" without one.
+
+    Of the user's own network it is the source of the module named, but not of what that imports.
+    """
     images = [part.sha256 for part in (data.training, data.validation, data.test)]
     settings = config.model_dump(mode="json", exclude={"seeds"})
-    return sha256_hex(canonical_json([arm.digest, settings, seed, *images, run_id]))[:_DIGITS]
+    code = [str(TRIAL_VERSION), importlib.metadata.version("torch"), _source_sha256(config.network)]
+    return sha256_hex(canonical_json([arm.digest, settings, seed, *images, run_id, *code]))[:_DIGITS]
+
+
+def _source_sha256(network: str) -> str:
+    """Of the module of a `module:function`, as it is on disk now; "" for ours, and where there is none to be found:
+    the trial says so."""
+    name, colon, _ = network.partition(":")
+    if not colon:
+        return ""
+    importlib.invalidate_caches()
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, AttributeError, ValueError):
+        return ""
+    path = Path(spec.origin) if spec is not None and spec.origin else None
+    return sha256_hex(path.read_bytes()) if path is not None and path.is_file() else ""
 
 
 class LiftStore:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from augment.config import Config
 from augment.gan.hardware import Hardware, training_images_per_s
-from augment.lift.following import Advice, Now, stored_advice
+from augment.lift.following import Advice, Now, making_of, stored_advice
 from augment.objects import open_store
 from augment.planning.cost import CostEstimate, TrainingLoad, estimate
 from augment.planning.plan import make_plan
@@ -47,6 +47,10 @@ def plan_for(config: Config, counts: ClassCounts, existing: Sequence[ExistingRow
         recipes=recipes,
     )
     refuse_impossible(plan.classes, recipes)
+    instead = config.gates.on_shortfall
+    if config.gates.enabled and instead != "partial":
+        judged = [target for target in plan.classes if target.recipe not in ("duplicate", "none")]
+        refuse_impossible(judged, [instead] * len(judged), field="gates.on_shortfall")
     return plan
 
 
@@ -74,6 +78,9 @@ def _followed(config: Config, counts: ClassCounts) -> Advice | None:
             data_sha256=source.decoded_sha256 if source else None,
             model_sha256=model.sha256 if model else None,
             gates=config.gates.limits if config.gates.enabled else None,
+            making=making_of(config.seed, config.output.augmentation, config.gates.max_attempts),
+            on_shortfall=config.gates.on_shortfall,
+            balance=config.balance,
         )
     )
     return advice

@@ -6,7 +6,8 @@ Owns which recipes and settings go into a run's plan, and how a shortfall is tol
 import importlib.metadata
 
 from augment.config import Config
-from augment.errors import GateError
+from augment.errors import ConfigError, GateError
+from augment.pixel_pipelines import load_pipeline
 from augment.recipes.making import classic_spec
 from augment.store.commit import make_run_plan
 from augment.store.models import GatesRecord, ModelRecord
@@ -14,8 +15,17 @@ from augment.types import AugmentPlan, ClassLedger, Manifest, RecipeSpecs, RunPl
 from pipelines.gatekeeping import pin_of
 from pipelines.progress import log
 
-__all__ = ["job_of", "needs_model", "refuse_empty", "tell_ledger", "uses_real_images"]
+__all__ = [
+    "job_of",
+    "needs_model",
+    "refuse_empty",
+    "refuse_unmakeable",
+    "tell_ledger",
+    "try_pipelines",
+    "uses_real_images",
+]
 
+MOST_SHARD_BYTES = 2_000_000_000  # of pixels: a shard is held in memory by a worker or two
 _SHOWN = 10
 
 
@@ -24,13 +34,39 @@ def needs_model(plan: AugmentPlan) -> bool:
     return any(target.synthetic and target.recipe == "gan" for target in plan.classes)
 
 
+def refuse_unmakeable(config: Config, plan: AugmentPlan) -> None:
+    """ConfigError where a plan's shards are too large for a worker, or its model would know no classes."""
+    shard_bytes = plan.shard_rows * plan.image.size**2 * plan.image.channels
+    if min(shard_bytes, shard_bytes * plan.rows // plan.shard_rows) > MOST_SHARD_BYTES:
+        fitting = MOST_SHARD_BYTES // (shard_bytes // plan.shard_rows)
+        raise ConfigError(
+            f"output.shard_rows={plan.shard_rows} makes shards of {shard_bytes / 1e9:.1f} GB of pixels, and a "
+            f"worker holds a shard in memory; set it to {fitting} or less"
+        )
+    if not config.model.conditional and len(plan.classes) > 1 and needs_model(plan):
+        raise ConfigError(
+            f"model.conditional=false learns one distribution, and {config.source.where} has "
+            f"{len(plan.classes)} classes; set model.conditional=true or point source.uri at one class"
+        )
+
+
+def try_pipelines(config: Config, plan: AugmentPlan) -> None:
+    """Build the albumentations pipelines that a run will need; ConfigError where one can't be built."""
+    shape = config.image.shape
+    if isinstance(config.output.augmentation, dict):
+        load_pipeline(config.output.augmentation, shape, field="output.augmentation")
+    instead = config.gates.on_shortfall if config.gates.enabled else "partial"
+    if any(target.synthetic and "classic" in (target.recipe, instead) for target in plan.classes):
+        load_pipeline(classic_spec(config.classic), shape, field="classic.pipeline")
+
+
 def uses_real_images(run: RunPlan) -> bool:
     """Whether samples of a run are made, or may have to be made, of real images."""
     return any(
         recipe not in ("gan", "none")
-        for index, target in enumerate(run.plan.classes)
+        for target in run.plan.classes
         if target.synthetic
-        for recipe in run.recipes_of(index)
+        for recipe in run.recipes_of(target)
     )
 
 

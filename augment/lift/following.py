@@ -2,9 +2,11 @@
 
     _lift/recommendation.json      the newest one of the dataset
 
-Owns that record and its refusals: a recommendation is about one model's samples, one source's images and one set of
-gates, and says nothing of others. Imports no torch: `augment plan` follows it too.
+Owns that record and its refusals: a recommendation is about one model's samples, made and judged in one way, and one
+source's images, and says nothing of others. Imports no torch: `augment plan` follows it too.
 """
+
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -12,13 +14,36 @@ from augment.errors import ConfigError, IntegrityError
 from augment.lift.arms import Arm
 from augment.lift.recommendation import Recommendation
 from augment.objects import ObjectNotFoundError, ObjectStore
+from augment.planning.config import BalanceConfig
 from augment.quality.config import GatesConfig
-from augment.types import ClassCounts, ClassInfo, RecipeName, Record
+from augment.types import (
+    ClassCounts,
+    ClassInfo,
+    RecipeName,
+    Record,
+    ShortfallPolicy,
+    canonical_json,
+    sha256_hex,
+)
 
-__all__ = ["Advice", "Basis", "Now", "put_advice", "stored_advice"]
+__all__ = ["Advice", "Basis", "Making", "Now", "making_of", "put_advice", "stored_advice"]
 
 _KEY = "_lift/recommendation.json"
 _AGAIN = "run `augment lift` again"
+
+
+class Making(Record):
+    """What decides a model's samples beside the model and the gates; by the names of the config's fields."""
+
+    seed: int
+    augmentation_sha256: str | None  # of output.augmentation
+    max_attempts: int  # of gates
+
+
+def making_of(seed: int, augmentation: str | dict[str, Any] | None, max_attempts: int) -> Making:
+    """Of `seed`, `output.augmentation` and `gates.max_attempts`."""
+    digest = None if augmentation is None else sha256_hex(canonical_json(augmentation))
+    return Making(seed=seed, augmentation_sha256=digest, max_attempts=max_attempts)
 
 
 class Basis(Record):
@@ -31,6 +56,7 @@ class Basis(Record):
     data_sha256: str
     model_sha256: str
     gates: GatesConfig | None  # of the gated samples; None where there were none
+    making: Making | None = None  # None: recorded before it was kept
 
 
 class Now(Record):
@@ -41,6 +67,9 @@ class Now(Record):
     data_sha256: str | None
     model_sha256: str | None
     gates: GatesConfig | None
+    making: Making
+    on_shortfall: ShortfallPolicy
+    balance: BalanceConfig
 
 
 class Advice(Record):
@@ -78,15 +107,57 @@ class Advice(Record):
         counted = now.counts.counts in (there.counts, there.labelled)
         if now.counts.classes != there.classes or not counted or now.data_sha256 != there.data_sha256:
             return f"the one here was made for other training images than the source holds now; {_AGAIN}"
-        return self._gates_differ(now)
+        if not self.recommendation.augment:
+            return None  # nothing is made that could differ
+        return self._gates_differ(now) or self._making_differs(now) or self._fewer_are_made(now)
 
     def _gates_differ(self, now: Now) -> str | None:
-        if not self.recommendation.augment:
-            return None  # nothing is made that gates could judge
         if self.arm.source == "gan-gated" and now.gates != self.basis.gates:
             return f"the one here was made with other gates than these; set `gates` as they were, or {_AGAIN}"
         if self.arm.source == "gan" and now.gates is not None:
             return f"{self.arm.name} has samples that no gate judged; set gates.enabled=false to make such"
+        return None
+
+    def _making_differs(self, now: Now) -> str | None:
+        there, here, gated = self.basis.making, now.making, self.arm.source == "gan-gated"
+        if there is None:
+            return f"the one here does not say how its samples were made; {_AGAIN}"
+        if here.seed != there.seed:
+            return f"the one here was made with seed={there.seed}, not {here.seed}; set it so, or {_AGAIN}"
+        if here.augmentation_sha256 != there.augmentation_sha256:
+            was = "another" if there.augmentation_sha256 else "no"
+            return f"the one here was made with {was} output.augmentation; set it as it was, or {_AGAIN}"
+        if gated and here.max_attempts != there.max_attempts:
+            was = f"gates.max_attempts={there.max_attempts}"
+            return f"the one here was made with {was}, not {here.max_attempts}; set it so, or {_AGAIN}"
+        if gated and now.on_shortfall != "partial":
+            return (
+                f"the one here knows no samples of gates.on_shortfall={now.on_shortfall}: those that no candidate "
+                "passed for were left out; set it to partial"
+            )
+        return None
+
+    def _fewer_are_made(self, now: Now) -> str | None:
+        """Whether the balance's limits cut what was recommended. Those that cut nothing do no harm."""
+        limits, samples = now.balance, {one.name: one.samples for one in self.recommendation.classes}
+        for info, real in zip(now.counts.classes, now.counts.counts, strict=True):
+            wanted = samples[info.name]
+            if limits.max_per_class is not None and wanted > limits.max_per_class:
+                field = f"balance.max_per_class={limits.max_per_class}"
+            elif wanted and limits.below_min_real == "skip" and real < limits.min_real:
+                field = f"balance.min_real={limits.min_real} with below_min_real=skip"
+            else:
+                continue
+            return (
+                f"the one here has {wanted:,} samples of class {info.name!r}, and {field} allows fewer; "
+                "change that, or fill classes by another recipe"
+            )
+        total = sum(samples.values())
+        if limits.max_total is not None and total > limits.max_total:
+            return (
+                f"the one here has {total:,} samples, and balance.max_total={limits.max_total} allows fewer; "
+                "change that, or fill classes by another recipe"
+            )
         return None
 
 

@@ -39,13 +39,15 @@ def choose_recipes(
     return (choice,) * len(names)
 
 
-def refuse_impossible(targets: Sequence[ClassTarget], recipes: Sequence[RecipeName]) -> None:
+def refuse_impossible(
+    targets: Sequence[ClassTarget], recipes: Sequence[RecipeName], field: str = _FIELD
+) -> None:
     """InputError, naming all classes at fault, where a recipe can't make a class's samples from its images.
 
     Found out from the counts alone, before anything is decoded or trained.
     """
     problems = [
-        _too_few(target, recipe)
+        _too_few(target, recipe, field)
         for target, recipe in zip(targets, recipes, strict=True)
         if target.synthetic and target.real < _LEAST_REAL[recipe]
     ]
@@ -57,11 +59,11 @@ _LEAST_REAL: dict[RecipeName, int] = {"gan": 1, "classic": 1, "duplicate": 1, "s
 """Real images of a class without which a recipe cannot begin."""
 
 
-def _too_few(target: ClassTarget, recipe: RecipeName) -> str:
+def _too_few(target: ClassTarget, recipe: RecipeName, field: str) -> str:
     mend = "classic or duplicate" if target.real else "none"
     return (
-        f"{_FIELD}: {recipe} needs {_LEAST_REAL[recipe]} real image(s) of a class, and {target.name!r} has "
-        f"{target.real}; set its recipe to {mend}"
+        f"{field}: {recipe} needs {_LEAST_REAL[recipe]} real image(s) of a class, and {target.name!r} has "
+        f"{target.real}; set it to {mend}"
     )
 
 

@@ -24,10 +24,10 @@ def recipes_by_label(run: CommittedRun) -> dict[int, tuple[RecipeName, ...]]:
     ledger = {one.label: one for one in run.manifest.ledger}
     rows_of = run.rows_by_label
     used: dict[int, tuple[RecipeName, ...]] = {}
-    for index, target in enumerate(run.plan.plan.classes):
+    for target in run.plan.plan.classes:
         rows = rows_of[target.label]
         fallback = ledger[target.label].fallback if target.label in ledger else 0
-        own, instead = run.plan.recipes_of(index)[:1], run.plan.recipes_of(index)[1:]
+        own, instead = run.plan.recipes_of(target)[:1], run.plan.recipes_of(target)[1:]
         if rows:
             used[target.label] = (own if fallback < rows else ()) + (instead if fallback else ())
     return used

@@ -1,9 +1,9 @@
 """From a shard's spec to its samples: candidates are drawn until each sample has one that the gates let pass.
 
 Owns the order of draws, their bound and what becomes of samples that are left. Sample (class, index) is the first
-of its candidates (attempt 0, 1, …) that passes, whoever draws it, in whatever batches: only the question whether
-it repeats another sample looks at its company, which is its own class in its own shard, attempt by attempt and
-within one by index. Knows neither how candidates are made nor what a gate measures; no Ray, no store.
+of its candidates (attempt 0, 1, …) that passes, whoever draws it, in whatever batches. Two questions look at its
+company, which is its own class in its own shard: whether it repeats another sample (attempt by attempt, and within
+one by index), and whether the class may still draw. Knows neither how candidates are made nor what a gate measures; no Ray, no store.
 
 S = samples of the shard, A = candidates of a round, B = those of one class, E = members of the ensemble, F = features,
 K = classes.

@@ -66,12 +66,17 @@ def _next_indices(plans: Iterable[AugmentPlan]) -> Counter[int]:
 
 
 def repeats(ours: RunPlan, our_class: ClassTarget, theirs: RunPlan, their_class: ClassTarget) -> bool:
-    """Whether samples of these classes with one index are the same: of one noise and generator, or of one recipe."""
-    if ours.plan.seed != theirs.plan.seed or our_class.recipe != their_class.recipe:
+    """Whether samples of these classes with one index may be the same: of one noise and generator, or of one recipe.
+
+    A recipe makes the same of a class's images whatever else has changed in the source; the one that fills a
+    shortfall counts too.
+    """
+    if ours.plan.seed != theirs.plan.seed:
         return False
-    if our_class.recipe == "gan":
-        return ours.generator_sha256 == theirs.generator_sha256
-    return ours.source_sha256 == theirs.source_sha256
+    common = set(ours.recipes_of(our_class)) & set(theirs.recipes_of(their_class))
+    if "gan" in common and ours.generator_sha256 == theirs.generator_sha256:
+        return True
+    return bool(common - {"gan", "none"})
 
 
 def shared_samples(one: RunPlan, other: RunPlan, without: Collection[int] = ()) -> tuple[int, ...]:

@@ -45,7 +45,8 @@ def _appended(store: ObjectStore, job: RunPlan) -> RunPlan:
         return job
     published = {run.run_id: run for run in published_runs(store, latest.record)}
     for there in published.values():
-        if _begun_at_0(there) == _begun_at_0(job) and _may_stay(there, latest.record, published):
+        alike = there.schema_version == job.schema_version and _begun_at_0(there) == _begun_at_0(job)
+        if alike and _may_stay(there, latest.record, published):
             return _but(job, there.plan, there.attempt)
     classes = tuple(
         target.model_copy(update={"first": _spent(job, target, published.values())})

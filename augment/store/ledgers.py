@@ -69,9 +69,13 @@ def _read(store: ObjectStore, run_id: str, shard: ShardReceipt) -> ShardLedger:
 def summed_ledgers(
     run: RunPlan, ledgers: Sequence[ShardLedger]
 ) -> tuple[tuple[ClassLedger, ...], tuple[ShardPiece, ...]]:
-    """The ledger of a whole run by class, and all its missing samples, as a manifest lists them."""
+    """The ledger of a whole run by class, and all its missing samples, as a manifest lists them.
+
+    Raises IntegrityError for a ledger that does not add up to what its shard was to hold.
+    """
     sums = {target.label: _Sum() for target in run.plan.classes if target.synthetic}
     for ledger in ledgers:
+        _check(run, ledger)
         for one in ledger.classes:
             sums[one.label].add(one)
     missing = [piece for ledger in ledgers for piece in ledger.missing]
@@ -79,6 +83,23 @@ def summed_ledgers(
         tuple(each.ledger(label) for label, each in sums.items()),
         tuple(sorted(missing, key=lambda piece: (piece.class_index, piece.first))),
     )
+
+
+def _check(run: RunPlan, ledger: ShardLedger) -> None:
+    spec = run.plan.shard(ledger.index)
+    planned, missing = (
+        Counter({run.plan.classes[piece.class_index].label: 0 for piece in spec.pieces}) for _ in range(2)
+    )
+    for counts, pieces in ((planned, spec.pieces), (missing, ledger.missing)):
+        for piece in pieces:
+            counts[run.plan.classes[piece.class_index].label] += piece.count
+    told = {one.label: one.accepted + one.fallback + one.missing for one in ledger.classes}
+    lacking = {one.label: one.missing for one in ledger.classes}
+    drawn = all(one.accepted + sum(one.refused.values()) == one.drawn for one in ledger.classes)
+    if told != dict(planned) or lacking != dict(missing) or not drawn:
+        raise IntegrityError(
+            f"the ledger of shard {ledger.index} of run {run.run_id} does not add up to the samples planned; it is damaged"
+        )
 
 
 class _Sum:

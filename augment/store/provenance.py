@@ -38,11 +38,6 @@ class FoundSample:
         """Its class."""
         return self.run.plan.classes[self.class_index]
 
-    @property
-    def made_in(self) -> ShardSpec:
-        """The shard that it was generated in, whole."""
-        return self.run.plan.shard(self.shard.index)
-
 
 def find_sample(store: ObjectStore, identity: str, version: int | None = None) -> FoundSample:
     """The sample with this id, in any version or in the one given.

@@ -25,6 +25,7 @@ from augment.types import AugmentPlan, RecipeName, RowMarks, RunPlan, ShardPiece
 __all__ = [
     "DIGITAL_SOURCE_TYPES",
     "ROW_GROUP_BYTES",
+    "SOURCE_IMAGES",
     "ShardKey",
     "build_shard",
     "held_spec",
@@ -46,6 +47,9 @@ DIGITAL_SOURCE_TYPES: dict[RecipeName, str | None] = {
     "duplicate": None,  # what it was in the source, where nobody said
 }
 """IPTC's terms (https://cv.iptc.org/newscodes/digitalsourcetype) for what a recipe makes."""
+
+SOURCE_IMAGES: dict[RecipeName, int] = {"gan": 0, "classic": 1, "duplicate": 1, "smote": 2}
+"""Real images that a sample of a recipe names."""
 
 ROW_GROUP_BYTES = 64 << 20  # of image bytes; dataset viewers read a whole row group at a time
 
@@ -202,7 +206,8 @@ def _left_of(piece: ShardPiece, missing: Sequence[ShardPiece]) -> Iterator[Shard
     """The stretches of a piece between its missing samples."""
     begin, end = piece.first, piece.first + piece.count
     position = bisect_right(missing, (piece.class_index, begin), key=_place)
-    for gap in missing[max(0, position - 1) :]:
+    for number in range(max(0, position - 1), len(missing)):
+        gap = missing[number]
         if (gap.class_index, gap.first) >= (piece.class_index, end):
             break
         if gap.class_index != piece.class_index:

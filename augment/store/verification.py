@@ -23,6 +23,7 @@ from augment.store.decoding import decode_sample
 from augment.store.reading import CommittedRun, read_run, read_shard, read_version, split_version
 from augment.store.records import Stored, manifest_key, plan_key, read_snapshot, snapshot_key
 from augment.store.shards import (
+    SOURCE_IMAGES,
     held_spec,
     marks_of,
     parse_shard_key,
@@ -214,9 +215,9 @@ def _mark_problems(where: str, run: RunPlan, spec: ShardSpec, marks: Sequence[Ro
     """The first row made by a recipe that its plan does not know, or that names the wrong number of real images."""
     classes = [piece.class_index for piece in spec.pieces for _ in range(piece.count)]
     for row, (class_index, each) in enumerate(zip(classes, marks, strict=True)):
-        if each.recipe not in run.recipes_of(class_index):
+        if each.recipe not in run.recipes_of(run.plan.classes[class_index]):
             yield f"{where}: row {row} was made by the recipe {each.recipe}, which its plan does not have"
             return
-        if bool(each.source_images) != (each.recipe != "gan"):
+        if len(each.source_images) != SOURCE_IMAGES[each.recipe]:
             yield f"{where}: row {row}, of the recipe {each.recipe}, names {len(each.source_images)} real images"
             return

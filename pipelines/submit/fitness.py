@@ -19,8 +19,8 @@ def refuse_immobile(config: Config, backend: str) -> None:
     Relative paths do, and so does a Ray cluster that is named by its address or started anew.
     """
     problems = [
-        f"{field}={uri} is relative to this folder, and the job runs elsewhere; give s3://bucket/prefix, or the "
-        "absolute path of a shared file system"
+        f"{field}={uri} is relative to this folder, and the job runs elsewhere; give "
+        f"{'' if field.startswith('report.') else 's3://bucket/prefix, or '}the absolute path of a shared file system"
         for field, uri in places(config)
         if "://" not in uri and not os.path.isabs(os.path.expanduser(uri))
     ]
@@ -52,6 +52,19 @@ def places(config: Config) -> Iterator[tuple[str, str]]:
     yield "output.uri", config.output.uri
     if config.train.start_from is not None:
         yield "train.start_from", config.train.start_from
+    if config.report.tensorboard is not None:
+        yield "report.tensorboard", config.report.tensorboard
+    if config.report.mlflow is not None and (path := _file_of(config.report.mlflow)) is not None:
+        yield "report.mlflow", path
+
+
+def _file_of(tracking_uri: str) -> str | None:
+    """The path that a tracking URI of MLflow's names; None for one of a service."""
+    if tracking_uri.startswith("sqlite:"):
+        return tracking_uri.removeprefix("sqlite:").removeprefix("///")
+    if tracking_uri.startswith("file:"):
+        return tracking_uri.removeprefix("file:").removeprefix("//")
+    return None if "://" in tracking_uri or tracking_uri.startswith("databricks") else tracking_uri
 
 
 def _refuse(problems: list[str]) -> None:

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from augment.types import ConfigModel
-from pipelines.submit.environment import refuse_secrets
+from pipelines.submit.environment import refuse_secrets, refuse_secrets_in
 
 __all__ = ["CpuGroup", "GenerateGroup", "HeadGroup", "KubeRaySettings", "TrainerGroup", "WorkerGroup"]
 
@@ -121,11 +121,12 @@ class KubeRaySettings(ConfigModel):
     deadline_s: int = Field(default=259_200, ge=60)
     """Seconds after which the job is ended, three days by default; submitted again, it goes on."""
 
-    keep_s: int = Field(default=3600, ge=0)
-    """Seconds that the finished RayJob is kept, to be looked at; its pods go at once."""
+    keep_s: int = Field(default=60, ge=0)
+    """Seconds that the finished RayJob is kept, to be looked at; KubeRay keeps its pods, with their GPUs, as long."""
 
-    retries: int = Field(default=1, ge=0, le=10)
-    """How often KubeRay makes a new cluster for a job that failed; it goes on from what is stored."""
+    retries: int = Field(default=0, ge=0, le=10)
+    """How often KubeRay makes a new cluster for a job that failed, for whatever reason: for a wrong config too. Who
+    waits (`submit --wait --retries`, the CronJob) tries again after exit codes 5 and 75 alone."""
 
     idle_s: int = Field(default=120, ge=1)
     """Under `autoscale`: seconds without work after which a pod goes."""
@@ -148,6 +149,16 @@ class KubeRaySettings(ConfigModel):
     @classmethod
     def _env_holds_no_secret(cls, env: dict[str, str]) -> dict[str, str]:
         return refuse_secrets(env)
+
+    @field_validator("command")
+    @classmethod
+    def _command_holds_no_secret(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+        return refuse_secrets_in(command)
+
+    @field_validator("merge_patch")
+    @classmethod
+    def _patch_holds_no_secret(cls, patch: dict[str, Any]) -> dict[str, Any]:
+        return refuse_secrets_in(patch)
 
     @model_validator(mode="after")
     def _queue_fits_profile(self) -> Self:

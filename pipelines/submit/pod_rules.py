@@ -84,10 +84,13 @@ def identity(manifest: Manifest) -> Iterator[Complaint]:
         for index, variable in enumerate(container.get("env") or []):
             if "value" not in variable:
                 continue
-            try:
-                refuse_secrets({str(variable.get("name")): ""})
-            except ValueError as error:
-                yield f"{path}.env[{index}].name", str(error)
+            name = str(variable.get("name"))
+            for field, value in (("name", ""), ("value", str(variable["value"]))):
+                try:
+                    refuse_secrets({name: value})
+                except ValueError as error:
+                    yield f"{path}.env[{index}].{field}", str(error)
+                    break
 
 
 def exposure(manifest: Manifest) -> Iterator[Complaint]:

@@ -24,7 +24,7 @@ from augment.errors import ConfigError, RetryLaterError
 from augment.strict_yaml import redact
 from augment.types import ConfigModel, sha256_hex
 from pipelines.submit.contract import Job, JobStatus, cancelled, ended_with, never_started, run_command
-from pipelines.submit.environment import refuse_secrets
+from pipelines.submit.environment import refuse_secrets, refuse_secrets_in
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
@@ -94,6 +94,11 @@ class RayJobsSettings(ConfigModel):
     @classmethod
     def _env_holds_no_secret(cls, env: dict[str, str]) -> dict[str, str]:
         return refuse_secrets(env)
+
+    @field_validator("command")
+    @classmethod
+    def _command_holds_no_secret(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+        return refuse_secrets_in(command)
 
 
 class RayJobsBackend:

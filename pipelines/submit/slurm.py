@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 from augment.errors import ConfigError, PartialError, RetryLaterError
 from augment.types import ConfigModel
 from pipelines.submit.contract import Job, JobStatus, cancelled, ended_with, never_started, run_command
-from pipelines.submit.environment import refuse_secrets
+from pipelines.submit.environment import refuse_secrets, refuse_secrets_in
 
 __all__ = ["SlurmBackend", "SlurmSettings"]
 
@@ -29,7 +29,16 @@ HEREDOC = "AUGMENT_CONFIG_ENDS_HERE"
 
 _WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD"})
 _LOST = frozenset({"NODE_FAIL", "PREEMPTED", "TIMEOUT", "OUT_OF_MEMORY", "DEADLINE", "REVOKED"})
-_NO_ANSWER = re.compile(r"unable to contact|connection (refused|timed out)|socket timed out|try again", re.I)
+_NO_ANSWER = re.compile(  # of sbatch; what refuses a job is said in more ways than what keeps it from being read
+    r"unable to contact|connection (refused|timed out)|connect(ion)? failure|timed out|try again|temporarily|"
+    r"standby mode|zero bytes were transmitted|not connected|no route to host|broken pipe",
+    re.I,
+)
+_REFUSED = re.compile(  # of those that ask or cancel: all else may pass
+    r"(unrecognized|invalid|unknown|ambiguous) (option|field)|option .*(unrecognized|ambiguous|requires)|"
+    r"invalid user|access(/permission)? denied|permission denied|not permitted|accounting .*(disabled|off)",
+    re.I,
+)
 
 
 class SlurmSettings(ConfigModel):
@@ -57,7 +66,7 @@ class SlurmSettings(ConfigModel):
     """Who pays."""
 
     options: tuple[str, ...] = ()
-    """More options of sbatch, such as `--constraint=a100`."""
+    """More options of sbatch, such as `--constraint=a100`, or `--mem=64G` instead of all memory of the nodes."""
 
     setup: tuple[str, ...] = ()
     """Lines of bash before Ray starts, such as `module load cuda` or `source /shared/augment/bin/activate`."""
@@ -80,9 +89,9 @@ class SlurmSettings(ConfigModel):
     @field_validator("log_dir")
     @classmethod
     def _log_dir_is_absolute(cls, log_dir: str) -> str:
-        if not log_dir.startswith("/") or "%" in log_dir or "\n" in log_dir:
+        if not log_dir.startswith("/") or re.search(r"[%\s]", log_dir):
             raise ValueError(
-                f"{log_dir!r} is no absolute path that nodes and submitter share (and holds no '%')"
+                f"{log_dir!r} is no absolute path that nodes and submitter share (and holds no '%' and no space)"
             )
         return log_dir.rstrip("/")
 
@@ -90,9 +99,12 @@ class SlurmSettings(ConfigModel):
     @classmethod
     def _options_are_options(cls, options: tuple[str, ...]) -> tuple[str, ...]:
         for option in options:
-            if not re.fullmatch(r"--?[A-Za-z][^\n]*", option):
-                raise ValueError(f"{option!r} is no option of sbatch; write it as --name=value")
-            if (name := option.split("=")[0]) in _SET_BY_US:
+            if not re.fullmatch(r"--[a-z][a-z0-9-]*(=\S+)?", option):
+                raise ValueError(
+                    f"{option!r} is no long option of sbatch; write it as --name=value, without spaces"
+                )
+            name = option.split("=")[0]  # sbatch takes the beginning of a name for the name
+            if any(ours.startswith(name) for ours in _SET_BY_US):
                 raise ValueError(f"{name} is set from the job and the fields here; remove it")
         return options
 
@@ -101,35 +113,32 @@ class SlurmSettings(ConfigModel):
     def _env_holds_no_secret(cls, env: dict[str, str]) -> dict[str, str]:
         return refuse_secrets(env)
 
+    @field_validator("setup", "command", "ray")
+    @classmethod
+    def _text_holds_no_secret(cls, text: tuple[str, ...]) -> tuple[str, ...]:
+        return refuse_secrets_in(text)
 
-_SET_BY_US = frozenset(
-    {
-        *(
-            "--job-name",
-            "-J",
-            "--nodes",
-            "-N",
-            "--ntasks-per-node",
-            "--exclusive",
-            "--requeue",
-            "--no-requeue",
-        ),
-        *(
-            "--open-mode",
-            "--output",
-            "-o",
-            "--error",
-            "-e",
-            "--time",
-            "-t",
-            "--partition",
-            "-p",
-            "--account",
-            "-A",
-        ),
-        *("--gres", "--dependency", "-d", "--ntasks", "-n", "--export"),
-    }
-)
+
+_SET_BY_US = [
+    "--job-name",
+    "--nodes",
+    "--ntasks",
+    "--ntasks-per-node",
+    "--exclusive",
+    "--requeue",
+    "--no-requeue",
+    "--open-mode",
+    "--output",
+    "--error",
+    "--time",
+    "--partition",
+    "--account",
+    "--gres",
+    "--dependency",
+    "--export",
+    "--array",
+    "--wrap",
+]
 
 
 class SlurmBackend:
@@ -206,6 +215,7 @@ class SlurmBackend:
             "--open-mode=append",  # a job that is requeued goes on in its log
             f"--output={self._log(name)}",
             "--dependency=singleton",  # should two of one name ever be queued, the second finds the work done
+            *([] if any(re.match(r"--mem(=|-per)", option) for option in settings.options) else ["--mem=0"]),
             *([f"--gres=gpu:{gpus}"] if settings.gpus_per_node else []),
             *([f"--partition={settings.partition}"] if settings.partition else []),
             *([f"--account={settings.account}"] if settings.account else []),
@@ -303,7 +313,11 @@ _GOING = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING"
 
 
 def _slurm(command: str, *arguments: str, input_text: str | None = None) -> str:
-    """What a command of Slurm prints. ConfigError where it refuses, RetryLaterError where Slurm doesn't answer."""
+    """What a command of Slurm prints. ConfigError where it refuses, RetryLaterError where Slurm doesn't answer.
+
+    A job that sbatch does not take is wrong unless it says otherwise; a question that fails is asked again unless
+    it was wrong or is not ours to ask.
+    """
     try:
         done = subprocess.run(  # noqa: S603 - Slurm's commands, by name
             [command, *arguments],
@@ -321,7 +335,7 @@ def _slurm(command: str, *arguments: str, input_text: str | None = None) -> str:
         raise RetryLaterError(f"{command} did not answer within {COMMAND_TIMEOUT_S:g} s") from error
     if done.returncode:
         said = done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
-        if _NO_ANSWER.search(said):
+        if _NO_ANSWER.search(said) if command == "sbatch" else not _REFUSED.search(said):
             raise RetryLaterError(f"{command}: {said}")
         raise ConfigError(f"{command} refuses: {said}")
     return done.stdout

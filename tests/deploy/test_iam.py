@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from augment.config import load_config
+from augment.objects import ObjectStore
+from augment.objects.memory import MemoryStore
+from augment.report.describing import CARD_KEY, CROISSANT_KEY
+from augment.report.fidelity_file import FidelityRecord, put_fidelity
+from augment.report.neighbours import put_neighbours
+from augment.store.commit import put_shard
+from augment.store.ledgers import ledger_key
+from augment.store.models import ModelFolder
+from augment.store.records import manifest_key, plan_key, snapshot_key
+from augment.store.rejected import rejected_prefix
 from tests.deploy.files import DEPLOY, ROOT
 
 POLICIES = {path.stem: json.loads(path.read_text()) for path in (DEPLOY / "iam").glob("*.json")}
@@ -69,8 +81,16 @@ def test_no_role_has_a_wildcard_for_actions_or_another_bucket(role: str) -> None
             assert resource == "arn:aws:s3:::my-bucket" or resource.count("*") == 1
 
 
-def test_only_upkeep_may_delete() -> None:
-    assert {role for role in ROLES if "s3:DeleteObject" in granted(role)} == {"upkeep"}
+def test_only_upkeep_may_delete_anything_but_what_lies_beside_models() -> None:
+    for role in ROLES:
+        for key in (
+            "data/run/000000-ab.parquet",
+            "_runs/run/manifest.json",
+            "_snapshots/1.json",
+            "README.md",
+        ):
+            assert may(role, "s3:DeleteObject", f"augmented/{key}") == (role == "upkeep")
+        assert may(role, "s3:DeleteObject", "augmented/_models/m/x") == (role != "submitter")
 
 
 def test_nobody_may_change_the_source() -> None:
@@ -79,10 +99,84 @@ def test_nobody_may_change_the_source() -> None:
         assert not may(role, "s3:DeleteObject", "train/cat/1.png")
 
 
+def written(write: Callable[[ObjectStore], object]) -> set[tuple[str, str]]:
+    """Permissions and keys that a piece of the product needs to write."""
+    found: set[tuple[str, str]] = set()
+
+    class Recording(MemoryStore):
+        def put(self, key: str, data: bytes) -> None:
+            found.add(("s3:PutObject", key))
+            super().put(key, data)
+
+        def put_if_absent(self, key: str, data: bytes) -> bool:
+            found.add(("s3:PutObject", key))
+            return super().put_if_absent(key, data)
+
+        def delete(self, key: str) -> None:
+            found.add(("s3:DeleteObject", key))
+            super().delete(key)
+
+    write(Recording(f"memory://iam-{uuid4()}"))
+    assert found
+    return found
+
+
+def train(store: ObjectStore) -> None:
+    """What rank 0 and the judge's task store: the fourth snapshot drops the first."""
+    folder = ModelFolder(store, "m")
+    for step in range(4):
+        folder.put_snapshot({"snapshot.json": b"", "state": b"%d" % step}, step=step)
+    folder.put_judge(b"judge")
+    folder.put_gates(b"gates", "identity")
+
+
+BY_WORKERS: dict[str, Callable[[ObjectStore], object]] = {
+    "a shard": lambda store: put_shard(store, "run", 0, 1, b"shard"),
+    "a ledger": lambda store: store.put_if_absent(ledger_key("run", 0, "ab"), b""),
+    "what gates refused": lambda store: store.put_if_absent(
+        f"{rejected_prefix('run')}000000-ab.parquet", b""
+    ),
+    "training": train,
+    "fidelity": lambda store: put_fidelity(store, FidelityRecord.model_construct(run_id="run")),
+    "neighbours": lambda store: put_neighbours(store, "run", {}),
+}
+BY_THE_DRIVER = BY_WORKERS | {
+    "the probe": lambda store: (store.put("_models/m/writable", b""), store.delete("_models/m/writable")),
+    "a model": lambda store: ModelFolder(store, "m").publish(b"g", steps=1, training_sha256="ab"),
+    **{
+        key: lambda store, key=key: store.put(key, b"")  # type: ignore[misc]
+        for key in (
+            plan_key("run"),
+            manifest_key("run"),
+            snapshot_key(1),
+            CARD_KEY,
+            CROISSANT_KEY,
+            "_runs/run/report.html",
+            "_runs/run/report.json",
+            "_runs/run/contact_sheet.png",
+        )
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("role", "what"),
+    [*(("worker", what) for what in BY_WORKERS), *(("head", what) for what in BY_THE_DRIVER)],
+)
+def test_a_role_may_write_all_that_its_processes_write(role: str, what: str) -> None:
+    for action, key in written(BY_THE_DRIVER[what]):
+        assert may(role, action, f"augmented/{key}"), (action, key)
+
+
 def test_a_worker_may_add_shards_and_models_but_publish_nothing() -> None:
     for key in ("data/run/000000-ab.parquet", "_ledgers/run/000000-ab.json", "_models/m/model.json"):
         assert may("worker", "s3:PutObject", f"augmented/{key}")
-    for key in ("_runs/run/manifest.json", "_snapshots/00000000000000000001.json", "README.md"):
+    for key in (
+        "_runs/run/report.html",
+        "_runs/run/manifest.json",
+        "_snapshots/00000000000000000001.json",
+        "README.md",
+    ):
         assert not may("worker", "s3:PutObject", f"augmented/{key}")
         assert may("head", "s3:PutObject", f"augmented/{key}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import runpy
-import shlex
 import subprocess
 import sys
 import types
@@ -81,7 +80,9 @@ def test_the_slurm_script_says_try_again_where_ray_did_not_start(stubs: dict[str
 def test_the_slurm_script_takes_whole_nodes_asks_for_a_token_and_can_be_requeued() -> None:
     text = SLURM.read_text()
     options = re.findall(r"(?m)^#SBATCH (\S+)", text)
-    assert {"--exclusive", "--requeue", "--open-mode=append", "--ntasks-per-node=1"} <= set(options)
+    assert {"--exclusive", "--requeue", "--open-mode=append", "--ntasks-per-node=1", "--mem=0"} <= set(
+        options
+    )
     assert "export RAY_AUTH_MODE=token" in text
 
 
@@ -134,6 +135,14 @@ def test_skypilots_other_nodes_join_the_first(stubs: dict[str, str]) -> None:
     assert calls(stubs) == ["ray start --address=10.0.0.1:26379 --dashboard-agent-listen-port=26365"]
 
 
+class TryAgain(Exception):
+    """Stands for AirflowException: the task's retries follow."""
+
+
+class FailAtOnce(TryAgain):
+    """Stands for AirflowFailException: no retry follows."""
+
+
 def airflow_task(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the DAG gives its one operator, with stubs for Airflow, which is too large to install for this."""
     given: list[dict[str, Any]] = []
@@ -149,12 +158,13 @@ def airflow_task(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     for name, contents in {
         "airflow": {},
+        "airflow.exceptions": {"AirflowException": TryAgain, "AirflowFailException": FailAtOnce},
         "airflow.sdk": {"DAG": Dag},
         "airflow.providers": {},
         "airflow.providers.standard": {},
         "airflow.providers.standard.operators": {},
-        "airflow.providers.standard.operators.bash": {
-            "BashOperator": lambda **arguments: given.append(arguments)
+        "airflow.providers.standard.operators.python": {
+            "PythonOperator": lambda **arguments: given.append(arguments)
         },
     }.items():
         module = types.ModuleType(name)
@@ -166,8 +176,23 @@ def airflow_task(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def airflow_command(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    run = types.SimpleNamespace(run_after=datetime(2026, 11, 23, 1, 0))
-    return shlex.split(jinja2.Template(airflow_task(monkeypatch)["bash_command"]).render(dag_run=run))
+    return airflow_run(monkeypatch, 0)
+
+
+def airflow_run(monkeypatch: pytest.MonkeyPatch, code: int) -> list[str]:
+    """What the DAG's task runs, where that ends with `code`."""
+    ran: list[list[str]] = []
+
+    def end(command: list[str]) -> subprocess.CompletedProcess[str]:
+        ran.append(command)
+        return subprocess.CompletedProcess(command, code)
+
+    run, task = types.SimpleNamespace(run_after=datetime(2026, 11, 23, 1, 0)), airflow_task(monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "run", end)
+        task["python_callable"](*(jinja2.Template(word).render(dag_run=run) for word in task["op_args"]))
+    (command,) = ran
+    return command
 
 
 def cron_command() -> list[str]:
@@ -207,6 +232,15 @@ def test_airflow_gives_one_tick_one_run_id_however_often_it_tries(monkeypatch: p
     first, again = airflow_command(monkeypatch), airflow_command(monkeypatch)
     assert flag(first, "--run-id") == flag(again, "--run-id") == "nightly-20261123-0100"
     assert airflow_task(monkeypatch)["retries"] > 0
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 4, 5, 75])
+def test_airflow_tries_again_after_all_but_what_trying_cannot_mend(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    with pytest.raises(TryAgain) as caught:
+        airflow_run(monkeypatch, code)
+    assert isinstance(caught.value, FailAtOnce) == (code in (1, 2, 3, 4))
 
 
 def test_argo_tries_again_after_exit_codes_5_and_75_alone() -> None:

@@ -9,14 +9,16 @@ import pytest
 
 from augment.errors import ConfigError, IntegrityError
 from augment.lift.arms import ARMS
-from augment.lift.following import Advice, Basis, Now, put_advice, stored_advice
+from augment.lift.following import Advice, Basis, Now, making_of, put_advice, stored_advice
 from augment.lift.recommendation import HeldOut, recommend
 from augment.objects import ObjectStore, open_store
+from augment.planning.config import BalanceConfig
 from augment.quality.config import GatesConfig
 from augment.types import ClassCounts, ClassInfo
 from tests.lift.common import COUNTS, NAMES, predictions
 
 CLASSES = tuple(ClassInfo(label=k, name=name) for k, name in enumerate(NAMES))
+MAKING = making_of(3, {"flip": 1}, 10)
 REAL, GAN = (0.95, 0.8, 0.4), (0.95, 0.85, 0.85)
 
 
@@ -40,7 +42,7 @@ def advice(arm: str = "gan-gated", *, helps: bool = True) -> Advice:
         question="q",
         basis=Basis(
             name="m", classes=CLASSES, counts=COUNTS, labelled=(41, 20, 8), data_sha256="d", model_sha256="a" * 64,
-            gates=GatesConfig(),
+            gates=GatesConfig(), making=MAKING,
         ),
         arm=ARMS[found.train],
         recommendation=found,
@@ -54,6 +56,9 @@ def now(**changes: object) -> Now:
         data_sha256="d",
         model_sha256="a" * 64,
         gates=GatesConfig(),
+        making=MAKING,
+        on_shortfall="partial",
+        balance=BalanceConfig(),
     )
     return same.model_copy(update=changes)
 
@@ -111,6 +116,14 @@ def test_the_job_that_it_was_made_for_may_follow_it_counted_by_labels_or_decoded
         ({"counts": counts(*COUNTS, names=("a", "b", "d"))}, "other training images"),
         ({"gates": None}, "other gates than these; set `gates` as they were"),
         ({"gates": GatesConfig(label_quantile=0.2)}, "other gates than these"),
+        ({"making": making_of(4, {"flip": 1}, 10)}, "made with seed=3, not 4"),
+        ({"making": making_of(3, {"flip": 0}, 10)}, r"made with another output\.augmentation"),
+        ({"making": making_of(3, None, 10)}, r"made with another output\.augmentation"),
+        ({"making": making_of(3, {"flip": 1}, 9)}, r"made with gates\.max_attempts=10, not 9"),
+        ({"on_shortfall": "smote"}, r"no samples of gates\.on_shortfall=smote.*set it to partial"),
+        ({"balance": BalanceConfig(max_per_class=31)}, r"32 samples of class 'c', and balance\.max_per_class=31"),
+        ({"balance": BalanceConfig(max_total=51)}, r"52 samples, and balance\.max_total=51 allows fewer"),
+        ({"balance": BalanceConfig(below_min_real="skip")}, r"'c', and balance\.min_real=20 with below_min_real=skip"),
     ],
 )  # fmt: skip
 def test_any_other_job_is_refused_with_what_differs(changes: dict[str, object], message: str) -> None:
@@ -121,8 +134,20 @@ def test_any_other_job_is_refused_with_what_differs(changes: dict[str, object], 
 def test_samples_that_no_gate_judged_are_not_made_with_gates() -> None:
     with pytest.raises(ConfigError, match=r"gan has samples that no gate judged; set gates\.enabled=false"):
         advice("gan").refuse_other(now())
-    advice("gan").refuse_other(now(gates=None))
+    ungated = {"gates": None, "making": making_of(3, {"flip": 1}, 2), "on_shortfall": "smote"}
+    advice("gan").refuse_other(now(**ungated))
 
 
-def test_where_nothing_is_to_be_made_gates_do_not_matter() -> None:
-    advice(helps=False).refuse_other(now(gates=None))
+def test_limits_that_cut_nothing_do_no_harm() -> None:
+    advice().refuse_other(now(balance=BalanceConfig(max_per_class=32, max_total=52)))
+
+
+def test_one_that_does_not_say_how_its_samples_were_made_is_not_followed() -> None:
+    older = advice().basis.model_copy(update={"making": None})
+    with pytest.raises(ConfigError, match="does not say how its samples were made; run `augment lift` again"):
+        advice().model_copy(update={"basis": older}).refuse_other(now())
+
+
+def test_where_nothing_is_to_be_made_neither_gates_nor_the_making_matter() -> None:
+    other = {"gates": None, "making": making_of(4, None, 1), "balance": BalanceConfig(max_total=1)}
+    advice(helps=False).refuse_other(now(**other))

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augment.errors import InputError
-from augment.lift.held_out import apart_from, choosing_share
+from augment.lift.held_out import apart_from, choosing_share, refuse_too_few
 from augment.lift.images import LabelledImages, pixel_digests
+from augment.quality.intervals import compare
 from tests.lift.common import COUNTS, NAMES, images
 
 
@@ -26,14 +27,14 @@ def test_images_that_are_training_images_too_are_left_out() -> None:
     np.testing.assert_array_equal(apart_from(leaked, training).pixels_NHWC, fresh.pixels_NHWC)
 
 
-@given(share=st.floats(0.01, 0.99), counts=st.tuples(*[st.integers(2, 12)] * 3), seed=st.integers(0, 9))
-def test_both_parts_hold_every_class_and_no_image_is_in_both(
+@given(share=st.floats(0.01, 0.99), counts=st.tuples(*[st.integers(4, 12)] * 3), seed=st.integers(0, 9))
+def test_both_parts_hold_two_of_every_class_and_no_image_is_in_both(
     share: float, counts: tuple[int, ...], seed: int
 ) -> None:
     held_out = images(counts, seed)
     choosing, reporting = choosing_share(held_out, share, NAMES)
     np.testing.assert_array_equal(choosing.counts(3) + reporting.counts(3), counts)
-    wanted = np.clip(np.round(share * np.array(counts)), 1, np.array(counts) - 1)
+    wanted = np.clip(np.round(share * np.array(counts)), 2, np.array(counts) - 2)
     np.testing.assert_array_equal(choosing.counts(3), wanted)
     assert not set(pixel_digests(choosing)) & set(pixel_digests(reporting))
 
@@ -65,6 +66,26 @@ def test_an_image_that_is_there_twice_is_on_one_side_whatever_its_labels() -> No
     assert len(choosing.class_index_N) + len(reporting.class_index_N) == 40
 
 
-def test_a_class_of_one_different_image_cannot_be_cut_and_is_named() -> None:
-    with pytest.raises(InputError, match=r"class 'b' has 1 different held-out image.*lift\.validation_uri"):
-        choosing_share(images((4, 1, 4), 0), 0.5, NAMES)
+def test_classes_of_fewer_than_four_different_images_cannot_be_cut_and_are_all_named() -> None:
+    with pytest.raises(
+        InputError, match=r"class 'b' \(1\), class 'c' \(3\): at least 4 .*lift\.validation_uri"
+    ):
+        choosing_share(images((4, 1, 3), 0), 0.5, NAMES)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.99])
+def test_arms_can_be_compared_on_both_parts_of_what_can_be_cut(share: float) -> None:
+    for part in choosing_share(images((50, 4, 5), 0), share, NAMES):
+        predicted_SN = np.random.default_rng(0).integers(0, 3, (2, len(part.class_index_N)))
+        compare(predicted_SN, predicted_SN[::-1], part.class_index_N)
+        refuse_too_few(part, NAMES, "x")
+
+
+def test_a_class_of_one_different_image_on_a_side_is_refused_by_name() -> None:
+    there = images((4, 1, 2), 0)
+    with pytest.raises(InputError, match=r"images of class 'b' \(1\) among the test images: .* at least 2"):
+        refuse_too_few(joined(there, rows(there, 4), rows(there, 4)), NAMES, "the test images")
+
+
+def rows(of: LabelledImages, *numbers: int) -> LabelledImages:
+    return LabelledImages(of.pixels_NHWC[list(numbers)], of.class_index_N[list(numbers)])

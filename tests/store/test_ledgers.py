@@ -12,14 +12,15 @@ from augment.errors import InputError, IntegrityError
 from augment.objects import ObjectStore, open_store
 from augment.report.describing import export
 from augment.store.commit import begin_run, list_shards, publish, put_shard, seal_run
-from augment.store.existing import existing_rows
+from augment.store.existing import existing_rows, repeats
+from augment.store.identity import run_for
 from augment.store.ledgers import ledger_key
 from augment.store.provenance import find_sample
 from augment.store.reading import open_dataset, read_shard
 from augment.store.revoke import revoke_classes
 from augment.store.shards import build_shard, sample_id
 from augment.store.verification import verify
-from augment.types import RowMarks, RunPlan
+from augment.types import RowMarks, RunPlan, ShardLedger
 from tests.store.helpers import CLASSES, GATES, REFUSED, SHARDS, commit, make_shard, tiny_run
 
 
@@ -143,3 +144,59 @@ def test_deep_verification_names_a_row_of_a_recipe_that_the_plan_does_not_have(
     publish(store, seal_run(store, plain), "refuse")
     problems = verify(store.uri, deep=True).problems
     assert any("made by the recipe duplicate, which its plan does not have" in text for text in problems)
+
+
+def test_a_ledger_that_does_not_add_up_is_not_sealed(store: ObjectStore, run: RunPlan) -> None:
+    begin_run(store, run)
+    for index in range(SHARDS):
+        make_shard(store, run, index)
+    shard = list_shards(store, run)[1]
+    key = ledger_key(run.run_id, 1, shard.sha256)
+    ledger = ShardLedger.model_validate_json(store.get(key))
+    wrong = ledger.classes[0].model_copy(update={"accepted": ledger.classes[0].accepted + 1})
+    store.put(key, ledger.model_copy(update={"classes": (wrong, *ledger.classes[1:])}).to_json())
+    with pytest.raises(IntegrityError, match=r"shard 1 .* does not add up"):
+        seal_run(store, run)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        (("gan", "partial", "a"), ("gan", "partial", "a"), True),
+        (("gan", "partial", "a"), ("gan", "partial", "b"), False),  # other generators
+        (("gan", "classic", "a"), ("gan", "classic", "b"), True),  # the fallback may have made both
+        (("gan", "classic", "a"), ("classic", "partial", "b"), True),
+        (("smote", "partial", "a"), ("smote", "partial", "b"), True),  # whatever else changed in the source
+        (("smote", "partial", "a"), ("duplicate", "partial", "a"), False),
+    ],
+)
+def test_samples_of_one_index_may_be_the_same_where_the_runs_share_a_way_of_making_them(
+    one: tuple[str, str, str], other: tuple[str, str, str], alike: bool
+) -> None:
+    runs = [
+        tiny_run(gates=GATES.model_copy(update={"on_shortfall": instead})).model_copy(
+            update={"generator_sha256": generator, "source_sha256": generator}
+        )
+        for _, instead, generator in (one, other)
+    ]
+    classes = [CLASSES[1].model_copy(update={"recipe": recipe}) for recipe, _, _ in (one, other)]
+    assert repeats(runs[0], classes[0], runs[1], classes[1]) is alike
+
+
+def test_a_run_of_the_first_schema_is_not_taken_for_an_appended_one_of_today(store: ObjectStore) -> None:
+    old = tiny_run().model_copy(update={"schema_version": 1})
+    commit(store, old)
+    job = run_for(store, tiny_run(), "append")
+    assert job.run_id != old.run_id
+    assert [target.first for target in job.plan.classes] == [0, 7, 4]  # after those that it would repeat
+
+
+def test_a_shard_without_rows_is_no_file_of_a_copy(store: ObjectStore, tmp_path: Path) -> None:
+    classes = tuple(
+        target.model_copy(update={"target": target.real + synthetic})
+        for target, synthetic in zip(CLASSES, (0, 1, 4), strict=True)
+    )
+    commit(store, tiny_run(gates=GATES, classes=classes, shard_rows=1))
+    exported = export(open_dataset(store.uri), str(tmp_path / "tars"), "webdataset")
+    assert exported.rows == 3
+    assert len(list((tmp_path / "tars" / "data").glob("*.tar"))) == 3

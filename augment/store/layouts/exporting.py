@@ -157,7 +157,8 @@ def _put_shards(
 
 
 def _opened_shards(dataset: Dataset) -> Iterator[OpenedShard]:
-    listed = [(run, shard) for run in dataset.runs for shard in run.manifest.shards]
+    # One that gates have emptied would be a file without rows: WebDataset's reader takes such a tar for a fault.
+    listed = [(run, shard) for run in dataset.runs for shard in run.manifest.shards if shard.rows]
     for number, (run, shard) in enumerate(listed):
         spec = held_spec(run.plan.plan, shard.index, run.manifest.without, run.manifest.missing)
         yield OpenedShard(number, len(listed), run.plan, spec, read_shard(dataset.store, shard))

@@ -18,6 +18,9 @@ from pipelines.submit.fitness import refuse_immobile, refuse_memory
         ("source.uri=[s3://a/b, ./more]", "source.uri=./more is relative"),
         ("output.uri=../out", "output.uri=../out is relative"),
         ("train.start_from=old/_models/a", "train.start_from=old/_models/a is relative"),
+        ("report.tensorboard=runs/tb", "report.tensorboard=runs/tb is relative"),
+        ("report.mlflow=sqlite:///mlflow.db", "report.mlflow=mlflow.db is relative"),
+        ("report.mlflow=./mlruns", "report.mlflow=./mlruns is relative"),
         ("ray.address=local", "ray.address=local is not the cluster"),
         ("ray.address=10.0.0.1:6379", "ray.address=10.0.0.1:6379 is not the cluster"),
         ("ray.num_cpus=4", "ray.num_cpus=4 is for a cluster"),
@@ -34,7 +37,15 @@ def test_each_field_that_means_something_else_there_is_named(
 
 
 @pytest.mark.parametrize(
-    "override", ["source.uri=/shared/images", "source.uri=demo://fashion-mnist-lt", "ray.address=auto"]
+    "override",
+    [
+        "source.uri=/shared/images",
+        "source.uri=demo://fashion-mnist-lt",
+        "ray.address=auto",
+        "report.tensorboard=/shared/tb",
+        "report.mlflow=https://mlflow.example.com",
+        "report.mlflow=sqlite:////shared/mlflow.db",
+    ],
 )
 def test_shared_paths_and_stores_are_the_same_everywhere(gpu_config: Path, override: str) -> None:
     refuse_immobile(load_config(gpu_config, [override]), "slurm")

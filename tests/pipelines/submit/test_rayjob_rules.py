@@ -129,6 +129,8 @@ WRONG: list[tuple[str, str, Callable[[Manifest], None], str]] = [
     (QUEUE, "everybody's account", drop(f"{POD}.serviceAccountName"), f"{POD}.serviceAccountName"),
     (QUEUE, "one account for all", put(f"{HEAD_POD}.serviceAccountName", "augment-worker"), f"{HEAD_POD}.serviceAccountName"),
     (QUEUE, "a static key", put(f"{POD}.containers[0].env", [{"name": "AWS_SECRET_ACCESS_KEY", "value": "hunter2"}]), f"{POD}.containers[0].env[0].name"),
+    (QUEUE, "a key of a store", put(f"{POD}.containers[0].env", [{"name": "AZURE_STORAGE_KEY", "value": "hunter2"}]), f"{POD}.containers[0].env[0].name"),
+    (QUEUE, "a password in a proxy", put(f"{POD}.containers[0].env", [{"name": "HTTPS_PROXY", "value": "http://a:hunter2@b"}]), f"{POD}.containers[0].env[0].value"),
     (QUEUE, "no token", drop(f"{CLUSTER}.authOptions"), f"{CLUSTER}.authOptions.mode"),
     (QUEUE, "a dashboard for the world", put(f"{HEAD}.serviceType", "LoadBalancer"), f"{HEAD}.serviceType"),
     (QUEUE, "an ingress", put(f"{HEAD}.enableIngress", True), f"{HEAD}.enableIngress"),

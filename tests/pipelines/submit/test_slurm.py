@@ -11,6 +11,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from augment.errors import ConfigError, RetryLaterError
 from pipelines.submit.contract import Job, Submission
@@ -214,7 +215,12 @@ def test_the_log_is_read_where_it_is_shared(commands: Path, shared: Path) -> Non
     [
         (None, ConfigError, "squeue is not on PATH; submit from a login node"),
         ('echo "Invalid user" >&2; exit 1', ConfigError, "squeue refuses: Invalid user"),
+        ('echo "unrecognized option --me" >&2; exit 1', ConfigError, "unrecognized option"),
+        ('echo "Access/permission denied" >&2; exit 1', ConfigError, "denied"),
         ('echo "Unable to contact slurm controller" >&2; exit 1', RetryLaterError, "Unable to contact"),
+        ('echo "Zero Bytes were transmitted or received" >&2; exit 1', RetryLaterError, "Zero Bytes"),
+        ('echo "Munge decode failed: Expired credential" >&2; exit 1', RetryLaterError, "Munge"),
+        ("exit 1", RetryLaterError, "exit code 1"),
     ],
 )
 def test_a_slurm_that_refuses_or_does_not_answer_is_quoted(
@@ -232,3 +238,52 @@ def test_a_slurm_that_refuses_or_does_not_answer_is_quoted(
 
     with pytest.raises(kind, match=named):
         backend(shared).status("defects-1")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("Batch job submission failed: Invalid partition name specified", ConfigError),
+        ("Batch job submission failed: Resource temporarily unavailable", RetryLaterError),
+        (
+            "Batch job submission failed: Unable to contact slurm controller (connect failure)",
+            RetryLaterError,
+        ),
+    ],
+)
+def test_a_job_that_is_not_taken_is_wrong_unless_slurm_says_otherwise(
+    commands: Path, shared: Path, said: str, kind: type[Exception]
+) -> None:
+    command(commands, "squeue", "true")
+    command(commands, "sbatch", f"echo 'sbatch: error: {said}' >&2; exit 1")
+
+    with pytest.raises(kind, match="failed"):
+        backend(shared).submit(small_job())
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["-J other", "-Jother", "--job-name other", "--job-name=other", "--job-n=other", "--array=1-9", "--wrap=x", "--exp=NONE",
+     "--comment=a --nodes=9", "constraint=a", "--comment=a\n#SBATCH --nodes=9"],
+)  # fmt: skip
+def test_an_option_that_is_ours_or_none_is_refused(shared: Path, option: str) -> None:
+    with pytest.raises(ValidationError, match=r"is set from the job|is no long option"):
+        backend(shared, options=(option,))
+
+
+@pytest.mark.parametrize(
+    ("options", "memory"),
+    [((), ["--mem=0"]), (("--mem=64G",), ["--mem=64G"]), (("--mem-per-gpu=8G",), ["--mem-per-gpu=8G"])],
+)
+def test_a_job_has_all_memory_of_its_nodes_unless_it_asks_for_less(
+    shared: Path, options: tuple[str, ...], memory: list[str]
+) -> None:
+    script = backend(shared, options=("--nodelist=a", "--constraint=a100", *options)).render(small_job())
+
+    assert [word for word in script.split() if word.startswith("--mem")] == memory
+
+
+@pytest.mark.parametrize("log_dir", ["/shared/my logs", "/shared/%j", "logs", "/shared\nlogs"])
+def test_a_log_dir_that_sbatch_would_read_otherwise_is_refused(log_dir: str) -> None:
+    with pytest.raises(ValidationError, match="no absolute path"):
+        SlurmSettings(log_dir=log_dir)
