@@ -14,35 +14,13 @@ import numpy.typing as npt
 import torch
 
 from augment.errors import InputError
+from augment.quality.accuracy_score import AccuracyScore, ClassRecall
 from augment.quality.classifier import Classifier, fit_classifier
-from augment.quality.intervals import Bounds, wilson
-from augment.types import Record
+from augment.quality.intervals import wilson
 
-__all__ = ["AccuracyScore", "ClassRecall", "accuracy_of", "classification_accuracy_score"]
+__all__ = ["accuracy_of", "classification_accuracy_score"]
 
 _CPU = torch.device("cpu")
-
-
-class ClassRecall(Record):
-    """One class's real test images, and the share of them that the classifier takes for it."""
-
-    class_index: int
-    images: int
-    recall: Bounds | None  # None where there is no test image
-
-
-class AccuracyScore(Record):
-    """How well a classifier does on real test images, class by class and over all."""
-
-    trained_on: int  # images
-    classes: tuple[ClassRecall, ...]
-    accuracy: Bounds
-    balanced_accuracy: float  # mean recall of the classes with test images
-
-    def recall_of(self, class_index: int) -> float | None:
-        """The recall of one class; None where it has no test image."""
-        found = next(each for each in self.classes if each.class_index == class_index)
-        return found.recall.estimate if found.recall else None
 
 
 def classification_accuracy_score(

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augment.errors import InputError
-from augment.quality.cas import AccuracyScore
+from augment.quality.accuracy_score import AccuracyScore
 from augment.quality.distances import Features, check_features
 from augment.quality.fidelity import Moments, frechet_distance
 from augment.quality.intervals import Bounds, clopper_pearson, wilson

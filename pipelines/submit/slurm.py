@@ -101,7 +101,7 @@ class SlurmSettings(ConfigModel):
         for option in options:
             if not re.fullmatch(r"--[a-z][a-z0-9-]*(=\S+)?", option):
                 raise ValueError(
-                    f"{option!r} is no long option of sbatch; write it as --name=value, without spaces"
+                    f"{option!r} is no option of sbatch; write it as --name=value, without spaces"
                 )
             name = option.split("=")[0]  # sbatch takes the beginning of a name for the name
             if any(ours.startswith(name) for ours in _SET_BY_US):

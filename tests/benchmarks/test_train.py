@@ -30,6 +30,7 @@ def test_a_baseline_does_its_steps(baseline: Callable[..., Outcome], folder: Pat
 
 
 @pytest.mark.skipif("RAY_ADDRESS" in os.environ, reason="a cluster of its own is started")
+@pytest.mark.slow
 def test_the_whole_command_is_timed_between_its_reports(folder: Path) -> None:
     outcome = in_fresh_process(partial(ours, folder, SMALL, 1, 1))
     assert outcome.amount == IMAGES

@@ -32,7 +32,7 @@ TRAINING = ["train.steps=120", "train.snapshot_every=4", "train.log_every=4", "t
 @pytest.mark.parametrize(
     ("workers", "killed"),
     [
-        pytest.param(1, {25: "driver"}, id="one worker"),
+        pytest.param(1, {25: "driver"}, id="one worker", marks=pytest.mark.slow),
         pytest.param(2, {25: "worker"}, id="two workers"),
         pytest.param(
             1,
@@ -75,6 +75,7 @@ def test_a_training_killed_at_these_steps_gives_the_generator_of_an_undisturbed_
     assert folder.judge() == ModelFolder(open_store(str(tmp_path / "undisturbed")), "small").judge()
 
 
+@pytest.mark.slow  # CI kills a run with gates and recipes: test_recipes.py
 def test_a_job_killed_in_generation_finishes_as_if_it_had_not_been(
     finished: Finished, quiet: Progress, tmp_path: Path
 ) -> None:

@@ -113,6 +113,7 @@ def test_duplicates_are_the_real_images_that_they_name(
         assert np.array_equal(real, pixels_in(row.image["bytes"]))
 
 
+@pytest.mark.slow
 def test_three_actors_make_what_one_makes_byte_for_byte(
     made_of_real: Finished, quiet: Progress, tmp_path: Path
 ) -> None:

@@ -267,7 +267,7 @@ def test_a_job_that_is_not_taken_is_wrong_unless_slurm_says_otherwise(
      "--comment=a --nodes=9", "constraint=a", "--comment=a\n#SBATCH --nodes=9"],
 )  # fmt: skip
 def test_an_option_that_is_ours_or_none_is_refused(shared: Path, option: str) -> None:
-    with pytest.raises(ValidationError, match=r"is set from the job|is no long option"):
+    with pytest.raises(ValidationError, match=r"is set from the job|is no option"):
         backend(shared, options=(option,))
 
 
