@@ -77,8 +77,9 @@ def test_classes_with_too_few_images_for_their_recipe_are_all_named() -> None:
     with pytest.raises(InputError) as caught:
         refuse_impossible(targets, ["smote", "smote", "duplicate", "smote"])
     first, second = str(caught.value).splitlines()
-    assert "'one' has 1; set its recipe to classic or duplicate" in first
-    assert "'zero' has 0; set its recipe to none" in second
+    assert first.startswith("recipe: smote needs 2 real image(s)")
+    assert "'one' has 1; set it to classic or duplicate" in first
+    assert "'zero' has 0; set it to none" in second
 
 
 @pytest.mark.parametrize("recipe", ["gan", "classic", "duplicate"])

@@ -78,6 +78,7 @@ def committed(
     rejected: Sequence[RejectedRow] = (),
     made_by: Mapping[int, Sequence[RecipeName]] | None = None,
     seed: int = 7,
+    shard_rows: int = 30,
     uri: str | None = None,
 ) -> Dataset:
     """A dataset of one more run, of these samples by class index; `ledger` and `rejected` are its first shard's.
@@ -85,7 +86,7 @@ def committed(
     `made_by` is the recipe of each sample, where it is not its class's.
     """
     store = open_store(uri or f"memory://{uuid.uuid4().hex}")
-    run = run_of(samples, recipes, gated=bool(ledger), seed=seed)
+    run = run_of(samples, recipes, gated=bool(ledger), seed=seed, shard_rows=shard_rows)
     begin_run(store, run)
     for spec in run.plan.shards():
         rows = [(piece.class_index, piece.first + row) for piece in spec.pieces for row in range(piece.count)]

@@ -83,7 +83,7 @@ def test_only_rows_of_the_generator_are_judged() -> None:
         ClassLedger(label=11, accepted=12, fallback=8, drawn=12),
         ClassLedger(label=12, fallback=20, drawn=0),
     ]
-    filled = committed(samples, ledger=ledger, made_by=made_by)  # type: ignore[arg-type]
+    filled = committed(samples, ledger=ledger, made_by=made_by, shard_rows=40)  # type: ignore[arg-type]
     assert generated_classes(newest(filled)) == (1,)
     assert [card.generated for card in measured(filled).card.classes] == [12]
 
