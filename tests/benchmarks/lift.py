@@ -43,28 +43,28 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def _on_data(sets: LiftSets, arms: Sequence[Arm], generator: Path | None, options: Options) -> dict[str, Any]:
-    from augment.lift.usage import TestUsage, count_use, question_of, usage_warning
+    from augment.lift.usage import question_of, usage_warning
+    from augment.objects import open_store
     from augment.quality.config import GatesConfig
+    from pipelines.lift_store import LiftStore
     from tests.benchmarks.fidelity_tables import show
     from tests.benchmarks.lift_pools import Pools
-    from tests.benchmarks.lift_tables import arm_table, class_table, recommendation_text, verdict
+    from tests.benchmarks.lift_tables import arm_table, class_table, recommendation_text, verdict_of
     from tests.benchmarks.lift_trials import Trials
 
     folder = options.out / "lift"
     gates = GatesConfig(steps=2) if options.small else GatesConfig()
     trials = Trials(sets, Pools(sets, folder, generator, gates, _announce), folder, _announce)
     found = trials.all(arms, options.seeds)
-    usage_file = folder / f"usage-{sets.test.sha256[:12]}.json"
-    before = TestUsage.model_validate_json(usage_file.read_bytes()) if usage_file.is_file() else None
-    usage = count_use(before, sets.test.sha256, question_of(*sorted(trial.name for trial in found)))
-    usage_file.write_bytes(usage.to_json())
+    question = question_of(*sorted(trial.name for trial in found))
+    usage = LiftStore(open_store(str(folder))).count_use(sets.test.sha256, question)
     if (warning := usage_warning(usage)) is not None:
         _announce(f"{sets.name}: {warning}")
-    result = verdict(sets, arms, options.seeds, found)
-    show(arm_table(result))
-    show(class_table(result))
-    print(recommendation_text(result))
-    return {**result.model_dump(mode="json"), "test_uses": usage.uses}
+    result = verdict_of(sets, arms, options.seeds, found)
+    show(arm_table(sets.name, result))
+    show(class_table(sets.name, result))
+    print(recommendation_text(sets.name, result))
+    return {"name": sets.name, **result.model_dump(mode="json"), "test_uses": usage.uses}
 
 
 def _announce(line: str) -> None:

@@ -2,7 +2,7 @@
 
     lift/<arm>-s<seed>-<digest>.npz     record (JSON), probabilities of validation and test images
     lift/pool-<source>-<digest>.npz     samples
-    lift/usage-<test>.json              what the test images were asked so far
+    lift/_lift/usage/<test>/            what the test images were asked so far (pipelines.lift_store)
 
 The digest is of the arm, the common config, the seed, the images and the samples that the arm draws; not of our
 code: delete a file to have it anew.
@@ -73,13 +73,11 @@ class Trials:
         from pipelines.lift import run_trials
         from pipelines.progress import Progress
 
-        def keep(trial: Trial) -> None:
-            _write(paths[trial.record.arm, trial.record.seed], trial)
-
         # One by one in seed order, so that a first look at all arms comes early.
         by_seed = sorted(missing, key=lambda pair: pair[1])
         with ray_cluster(RayConfig(address="local")):
-            run_trials(by_seed, data, self.sets.config, Progress("log"), keep)
+            for trial in run_trials(by_seed, data, self.sets.config, Progress("log")):
+                _write(paths[trial.record.arm, trial.record.seed], trial)
 
     def _data(self, arms: Sequence[Arm]) -> LiftData:
         wanted = wanted_samples(arms, self.sets.training.counts(len(self.sets.class_names)))

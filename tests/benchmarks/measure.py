@@ -23,8 +23,10 @@ __all__ = [
     "Measurement",
     "Outcome",
     "Row",
+    "family",
     "in_fresh_process",
     "measure_all",
+    "peak_kb",
     "peak_memory_mb",
     "rows_of",
     "timed",
@@ -183,13 +185,13 @@ class peak_memory_mb:  # reads as the context manager it is
             self._look()
 
     def _look(self) -> None:
-        for pid in _family(os.getpid()):
-            peak_kb = _peak_kb(pid)
-            if peak_kb is not None:
-                self._peaks_kb[pid] = max(peak_kb, self._peaks_kb.get(pid, 0))
+        for pid in family(os.getpid()):
+            now_kb = peak_kb(pid)
+            if now_kb is not None:
+                self._peaks_kb[pid] = max(now_kb, self._peaks_kb.get(pid, 0))
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
     """A process and its descendants, as Linux's /proc has them."""
     try:
         children = [
@@ -199,10 +201,11 @@ def _family(pid: int) -> list[int]:
         ]
     except (FileNotFoundError, ProcessLookupError):
         return []  # it has ended
-    return [pid, *(each for child in children for each in _family(child))]
+    return [pid, *(each for child in children for each in family(child))]
 
 
-def _peak_kb(pid: int) -> int | None:
+def peak_kb(pid: int) -> int | None:
+    """A process's own peak of resident memory (VmHWM), in kB; None where it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from augment.errors import ConfigError
-from tests.benchmarks import census, gan, lift, speed, store, train
+from tests.benchmarks import census, gan, lift, scale, sizing, speed, store, train
 from tests.benchmarks.options import Options
 from tests.benchmarks.rates import compare
 
@@ -20,6 +20,8 @@ SUITES: Mapping[str, Suite] = {
     "census": partial(compare, census.comparisons, census.REPEATS),
     "gan": gan.run,
     "lift": lift.run,
+    "scale": scale.run,
+    "sizing": sizing.run,
     "speed": partial(compare, speed.comparisons, speed.REPEATS),
     "store": partial(compare, store.comparisons, store.REPEATS),
     "train": partial(compare, train.comparisons, train.REPEATS),
