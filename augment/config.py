@@ -20,7 +20,7 @@ from augment.errors import ConfigError
 from augment.gan.config import GenerateConfig, ModelConfig, TrainConfig
 from augment.lift.config import LiftingConfig
 from augment.objects import open_store
-from augment.planning.config import BalanceConfig
+from augment.planning.config import BalanceConfig, BudgetConfig, CostConfig
 from augment.quality.config import GatingConfig
 from augment.recipes.config import ClassicConfig, RecipeChoice, SmoteConfig
 from augment.report.config import ReportConfig
@@ -46,8 +46,13 @@ class RayConfig(ConfigModel):
     object_store_gb: float | None = Field(default=None, gt=0)
     """Shared memory of a cluster started here, in GB (`null`: Ray's choice); not for one that is joined."""
 
+    wait_s: float = Field(default=900.0, ge=0)
+    """Seconds to wait, on a cluster that is joined, for what a stage cannot begin without: CPUs, and GPUs where
+    `train.device` or `generate.device` is `gpu` (an autoscaler is asked for them). Then exit code 75; 0 takes the
+    cluster as it is."""
+
     stall_timeout_s: float = Field(default=600.0, gt=0)
-    """Seconds without progress after which a Ray Data stage fails rather than hangs."""
+    """Seconds without progress after which a stage of Ray Data, or a training worker, fails rather than hangs."""
 
 
 class Config(ConfigModel):
@@ -79,6 +84,8 @@ class Config(ConfigModel):
     lift: LiftingConfig = LiftingConfig()
     output: OutputConfig
     report: ReportConfig = ReportConfig()
+    cost: CostConfig = CostConfig()
+    budget: BudgetConfig = BudgetConfig()
     ray: RayConfig = RayConfig()
 
     @model_validator(mode="after")
@@ -89,6 +96,7 @@ class Config(ConfigModel):
             *_balance_problems(self.balance),
             *_class_problems(self.model, self.train),
             *_recipe_problems(self),
+            *_budget_problems(self),
             *_ray_problems(self.ray),
         ]
         if problems:
@@ -156,7 +164,7 @@ def _credential_problems(values: Mapping[str, Any]) -> _Problems:
     problems: _Problems = []
     addresses = (
         ("source", "uri"), ("output", "uri"), ("ray", "address"),
-        ("lift", "test_uri"), ("lift", "validation_uri"), ("report", "mlflow"),
+        ("lift", "test_uri"), ("lift", "validation_uri"), ("report", "mlflow"), ("report", "openlineage"),
     )  # fmt: skip
     for section, field in addresses:
         fields = values.get(section)
@@ -248,13 +256,23 @@ def _recipe_problems(config: Config) -> _Problems:
     if given and not used & {"classic", "auto"}:
         problems.append((("classic",), "no class has the recipe classic; remove this, or set recipe"))
     if config.recipe == "auto" and (config.balance.strategy != "auto" or config.balance.ratio != 1):
+        name = "strategy" if config.balance.strategy != "auto" else "ratio"
         useless = "has no effect beside recipe=auto, which fills classes as far as was recommended"
-        problems.append((("balance",), f"strategy={config.balance.strategy} {useless}; remove one"))
+        problems.append((("balance", name), f"{getattr(config.balance, name)} {useless}; remove one"))
     if config.smote.space == "features" and not config.gates.enabled:
         problems.append(
             (("smote", "space"), "features are those of the gates' classifiers; set gates.enabled")
         )
     return problems
+
+
+def _budget_problems(config: Config) -> _Problems:
+    """Dollars that nothing is counted by."""
+    prices = config.cost.prices
+    if config.budget.usd is None or any((prices.cpu, prices.gpu, prices.machine)):
+        return []
+    needs = "needs a price above 0 an hour: set cost.prices.cpu, cost.prices.gpu or cost.prices.machine"
+    return [(("budget", "usd"), f"{config.budget.usd:g} {needs}; or budget.hours instead")]
 
 
 def _ray_problems(ray: RayConfig) -> _Problems:

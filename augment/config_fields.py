@@ -63,6 +63,8 @@ def type_of(info: FieldInfo, depth: int = 0) -> str:
     if depth:
         return " or ".join(_words(item) for item in _item_types(annotation))
     words, null, _ = _words(annotation).partition(" or null")
+    if info.examples:  # say more than a pattern
+        return f"{words} such as {one_of(info.examples)}{null}"
     return words + _range(info.metadata) + null
 
 

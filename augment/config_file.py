@@ -285,7 +285,7 @@ def _unexpected(info: FieldInfo, value: Any, *, depth: int) -> str:
             return f"{text}; write {_YES_NO[value.lower()]}"
     elif isinstance(value, float) and value.is_integer() and "whole number" in expected:
         return f"{text}; write {int(value)}"
-    elif isinstance(value, int | float) and is_text(info):
+    elif isinstance(value, int | float) and is_text(info) and not info.examples:
         return f"{text}; put it in quotes"
     return text
 

@@ -222,6 +222,11 @@ class AugmentPlan(Record):
         return sum(target.synthetic for target in self.classes)
 
     @property
+    def trains(self) -> bool:
+        """Whether a class is to be filled up by a generator, which must be trained."""
+        return any(target.synthetic and target.recipe == "gan" for target in self.classes)
+
+    @property
     def num_shards(self) -> int:
         """Shards, the last of which may be short."""
         return -(-self.rows // self.shard_rows)
@@ -320,7 +325,9 @@ class RowMarks(NamedTuple):
 
     recipe: RecipeName
     attempt: int  # candidates for this sample that were refused before this one
-    source_images: tuple[str, ...] = ()  # names of the real images that it was made from; none of the GAN's
+    source_images: tuple[
+        str, ...
+    ] = ()  # published names of the real images it was made from; none of the GAN's
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,11 +345,12 @@ class SampleBlock:
 class ClassLedger(Record):
     """What the gates let pass of one class, in a shard or in a whole run.
 
-    `accepted + fallback + missing` are the samples planned; `accepted` and `refused` together are `drawn`.
+    `accepted + ungated + fallback + missing` are the samples planned; `accepted` and `refused` together are `drawn`.
     """
 
     label: int
-    accepted: int = 0
+    accepted: int = 0  # candidates that passed
+    ungated: int = 0  # of a recipe that no gate judges: they are no candidates
     fallback: int = 0  # made by the recipe of `on_shortfall` instead
     missing: int = 0  # not made
     drawn: int = 0  # candidates

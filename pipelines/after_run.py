@@ -1,21 +1,25 @@
 """What follows a commit: fidelity is measured, the report made, the card written anew, and loggers told.
 
-Owns this order. Everything here can be made again by the same command; the samples are committed already.
+Owns this order, and what a new recommendation changes in it. Everything here can be made again by the same command; the
+samples are committed already.
 """
 
 from collections.abc import Callable
 
 from augment.config import Config
+from augment.errors import AugmentError
+from augment.objects import ObjectStore
 from augment.store.models import GatesRecord, ModelFolder
+from augment.store.records import latest_snapshot
 from pipelines.cluster import Cluster
 from pipelines.describing import describe_newest
 from pipelines.fidelity import measured_fidelity
 from pipelines.ingest import DecodedImages
 from pipelines.loggers import log_run
-from pipelines.progress import Progress
+from pipelines.progress import Progress, log
 from pipelines.reporting import put_report
 
-__all__ = ["report_run"]
+__all__ = ["report_run", "show_advice"]
 
 
 def report_run(
@@ -39,3 +43,18 @@ def report_run(
             describe_newest(folder.store.uri)
         log_run(config, folder.store, run_id, report)
     return folder.store.uri_of(report.key)
+
+
+def show_advice(store: ObjectStore, progress: Progress) -> None:
+    """Card and report of the newest run with the recommendation that was stored just now; nothing where no run is
+    published. What hinders it is told: the recommendation stands.
+    """
+    latest = latest_snapshot(store)
+    if latest is None or not latest.record.runs:
+        return
+    try:
+        with progress.stage("report"):
+            describe_newest(store.uri)
+            put_report(store, latest.record.version, latest.record.runs[-1].run_id)
+    except AugmentError as error:
+        log.warning("report: not made anew: %s; the recommendation is stored all the same", error)

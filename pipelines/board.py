@@ -6,12 +6,14 @@ store.
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.progress import log
 
@@ -27,6 +29,9 @@ class Board:
     def __init__(self) -> None:
         self._events: list[Any] = []
         self._fatal: Exception | None = None
+        self._stop = False
+        self._notes: dict[str, Any] = {}
+        self._begun: Counter[str] = Counter()
 
     def post(self, event: Any) -> None:
         """Leave one event for the driver."""
@@ -44,6 +49,31 @@ class Board:
     def fatal(self) -> Exception | None:
         """That error, if there was one."""
         return self._fatal
+
+    def ask_to_stop(self) -> None:
+        """The driver's wish: workers end in order, and soon."""
+        self._stop = True
+
+    def stop_asked(self) -> bool:
+        """Whether that was said."""
+        return self._stop
+
+    def note(self, name: str, value: Any) -> None:
+        """Remember a fact for workers that come later and for the driver, replacing the one before."""
+        self._notes[name] = value
+
+    def noted(self, name: str) -> Any:
+        """The fact of this name; None where there is none."""
+        return self._notes.get(name)
+
+    def begin(self, name: str) -> tuple[int, bool]:
+        """How often `name` was begun in vain, this time included; and whether the driver wants to end."""
+        self._begun[name] += 1
+        return self._begun[name], self._stop
+
+    def done(self, name: str) -> None:
+        """It was not in vain: should it be needed again, it is begun for the first time."""
+        self._begun[name] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +107,9 @@ def logging_to(board: Any) -> Iterator[None]:
 
 
 def new_board() -> Any:
-    """A board of its own for one Ray call; it goes when its last handle does."""
-    return Board.remote()
+    """A board of its own for one Ray call, where the driver is: another node may be lost. It goes with its last handle."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return Board.options(scheduling_strategy=here).remote()
 
 
 @contextmanager

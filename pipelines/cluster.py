@@ -10,28 +10,26 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 # Read by Ray when it starts: reports are registered at this pace, and nothing is phoned home.
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_worker_niceness", "0")  # at its 15, whatever else runs here stalls our threads
-# An OpenMP thread that is done spins until the others are. Where they wait for a core that something else uses,
-# it spins away the very time they need: two threads beside one busy process did 7 to 10 passes a second of what
-# they do 29 to 45 of with few spins, and quiet training lost 2% (535 images/s for 547). Workers inherit it.
-os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ core writes to the user's terminal
 
 import ray
 from ray.data import DataContext
 from ray.data.exceptions import ExecutionTimeoutError, SystemException
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError, UserCodeException
 from ray.train import TrainingFailedError
 
 from augment.config import RayConfig
 from augment.errors import AugmentError, ConfigError, PartialError, RetryLaterError
 from augment.strict_yaml import redact
+from pipelines.faults import causes, fault_of
+from pipelines.stopping import keeping_handler
 
 __all__ = ["Cluster", "Device", "ray_cluster", "ray_errors"]
 
@@ -48,6 +46,12 @@ class Cluster:
     cpus_per_node: float  # of the largest node
     gpus: float
     scratch: str | None  # a folder every process of the cluster sees; None where that can't be known
+    joined: bool = False  # rather than started here: nodes may come and go
+    wait_s: float = 0.0  # for nodes that are still to come
+
+    def counted_anew(self) -> "Cluster":
+        """With what there is now."""
+        return replace(self, **_counted())
 
     def device_for(self, wanted: Literal["auto", "cpu", "gpu"], *, processes: int, field: str) -> Device:
         """The device for `processes` processes at once; ConfigError names `field` where it can't be had."""
@@ -70,28 +74,31 @@ def ray_cluster(config: RayConfig) -> Iterator[Cluster]:
     try:
         with tempfile.TemporaryDirectory(prefix="augment-") as scratch:
             embedded = already_there or address in (None, "local")
-            yield _describe_cluster(scratch if embedded else None)
+            alone = embedded and sum(node["Alive"] for node in ray.nodes()) == 1
+            yield Cluster(
+                **_counted(), scratch=scratch if alone else None, joined=not embedded, wait_s=config.wait_s
+            )
     finally:
         if not already_there:
             ray.shutdown()
 
 
-def _describe_cluster(scratch: str | None) -> Cluster:
+def _counted() -> dict[str, float]:
+    """CPUs and GPUs of the nodes that live, by the names of `Cluster`."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus = [float(node.get("CPU", 0)) for node in nodes]
-    return Cluster(
-        cpus=sum(cpus) or 1.0,
-        cpus_per_node=max(cpus) or 1.0,
-        gpus=sum(float(node.get("GPU", 0)) for node in nodes),
-        scratch=scratch if len(nodes) == 1 else None,
-    )
+    return {
+        "cpus": sum(cpus) or 1.0,
+        "cpus_per_node": max(cpus) or 1.0,
+        "gpus": sum(float(node.get("GPU", 0)) for node in nodes),
+    }
 
 
 def _connect(address: str | None, config: RayConfig) -> None:
     where = redact(address or "local")
     _check_reachable(address or "local")
     try:
-        with _native_stderr_closed():
+        with keeping_handler(), _native_stderr_closed():
             _init(address, config)
     except ConnectionError as error:
         raise RetryLaterError(f"no Ray cluster answers at ray.address={where}: {error}") from error
@@ -159,14 +166,16 @@ def _quieten_ray(config: RayConfig) -> None:
 def ray_errors(stage: str) -> Iterator[None]:
     """Turn what Ray raises into ours: the AugmentError a worker raised, else what the user can do.
 
-    PartialError where a worker or a node was lost or nothing moved any more (what is stored is kept, the
-    same command goes on); AugmentError where our own code failed in a worker.
+    What a machine lacked is told by `fault_of`. PartialError where a worker or a node was lost or nothing moved any
+    more (what is stored is kept, the same command goes on); AugmentError where our own code failed in a worker.
     """
     try:
         yield
     except (RayError, TrainingFailedError, ExecutionTimeoutError, SystemException) as error:
-        if (ours := _find_ours(error, seen=set())) is not None:
+        if (ours := _find_ours(error)) is not None:
             raise ours from error
+        if (fault := fault_of(error, stage)) is not None:
+            raise fault from error
         failed_in_code = isinstance(error, RayTaskError) or _has_worker_exception(error)
         kind = AugmentError if failed_in_code else PartialError
         hint = "" if failed_in_code else "; what is stored is kept, run the same command again to go on"
@@ -174,28 +183,29 @@ def ray_errors(stage: str) -> Iterator[None]:
 
 
 def _has_worker_exception(error: BaseException) -> bool:
-    """Whether a training worker raised, rather than died."""
+    """Whether training workers raised; where one died, the others' errors tell of that alone."""
     failures = getattr(error, "worker_failures", {}).values()
-    return any(not isinstance(failure, RayError) for failure in failures)
+    died = any(
+        isinstance(failure, RayError) or type(failure).__name__.startswith("WorkerHealthCheck")
+        for failure in failures
+    )
+    return bool(failures) and not died
+
+
+_CHAINED = "\n\nThe above exception was the direct cause"
 
 
 def _first_line(error: BaseException) -> str:
     """The innermost cause in a line; the traceback stays attached to the error."""
     cause = getattr(error, "cause", None) or error
+    if isinstance(cause, UserCodeException):  # Ray Data's own, around ours, which only the text still tells
+        return str(error).split(_CHAINED)[0].strip().splitlines()[-1]
     lines = [line for line in str(cause).strip().splitlines() if line.strip()]
     return f"{type(cause).__name__}: {lines[-1].strip() if lines else 'no message'}"
 
 
-def _find_ours(error: BaseException | None, seen: set[int]) -> AugmentError | None:
-    if error is None or id(error) in seen:
-        return None
-    seen.add(id(error))
-    if isinstance(error, AugmentError):
-        # Ray's dual-class wrapper is an AugmentError too: its message is a traceback, its cause is ours.
-        return _find_ours(getattr(error, "cause", None), seen) or error
-    causes = [getattr(error, "cause", None), error.__cause__, error.__context__]
-    causes += list(getattr(error, "worker_failures", {}).values())  # ray.train.TrainingFailedError
-    for cause in causes:
-        if isinstance(cause, BaseException) and (found := _find_ours(cause, seen)):
-            return found
-    return None
+def _find_ours(error: BaseException) -> AugmentError | None:
+    """The AugmentError that a worker raised."""
+    found = [one for one in causes(error) if isinstance(one, AugmentError)]
+    # Ray's dual-class wrapper is an AugmentError too: its message is a traceback, its cause is ours.
+    return next((one for one in found if not isinstance(one, RayError)), found[0] if found else None)

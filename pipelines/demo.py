@@ -13,6 +13,7 @@ from augment.config import load_config
 from augment.errors import ConfigError, IntegrityError
 from augment.objects import open_store
 from augment.store.verification import verify
+from pipelines.heartbeat import beating
 from pipelines.progress import Progress, log
 from pipelines.run import RunResult, run
 
@@ -28,7 +29,8 @@ def run_demo(out: Path, overrides: Sequence[str], progress: Progress) -> RunResu
     dataset = out.resolve() / "dataset"
     with as_file(files("augment.data.demo") / "demo.yaml") as path:
         config = load_config(path, [f"output.uri={json.dumps(str(dataset))}", *overrides])
-    result = run(config, progress)
+    with beating(config, progress, "demo"):
+        result = run(config, progress)
     if result.version is None:
         return result
     with progress.stage("verify"):

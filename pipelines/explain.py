@@ -5,6 +5,7 @@ was made with, so that a sample of a CPU comes out bit for bit; a GPU's may diff
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from augment.errors import IntegrityError
+from augment.data.config import SourceConfig
+from augment.data.sources import open_source
+from augment.errors import InputError, IntegrityError
 from augment.objects import ObjectStore, open_store
 from augment.store.decoding import decode_sample
 from augment.store.models import find_generator
@@ -22,7 +25,7 @@ from augment.store.reading import read_shard, split_version
 from augment.store.shards import marks_of
 from augment.types import RecipeName, Record, Revocation, RowMarks, SampleBlock, ShardPiece, ShardSpec
 
-__all__ = ["Explanation", "Provenance", "Remake", "explain", "png_of"]
+__all__ = ["Explanation", "Provenance", "Remake", "explain", "find_source_images", "png_of"]
 
 Pixels = npt.NDArray[np.uint8]  # [H, W, C]
 
@@ -97,6 +100,21 @@ def explain(uri: str, sample_id: str, version: int | None = None) -> Explanation
         remake = _compared(made_HWC, stored.pixels_HWC)
     provenance = _provenance(store, found, marks, model.key if model else None)
     return Explanation(provenance, remake, stored.pixels_HWC if stored is not None else None)
+
+
+def find_source_images(config: SourceConfig, names: Sequence[str]) -> dict[str, str]:
+    """Where the source holds the real images that rows name, by name: `cat/1.png of s3://bucket/cats`.
+
+    Rows tell no place, so this needs the source's config. Raises InputError where the source does not have one of
+    them: it is another source, or it has changed since.
+    """
+    found = open_source(config).find_published(names)
+    if missing := [name for name in names if name not in found]:
+        raise InputError(
+            f"{config.where} holds no image {missing[0]!r}: the sample was made from another source, or this one has "
+            "changed since; give the config that the run was made with"
+        )
+    return {name: f"{image.name} of {image.uri}" for name, image in found.items()}
 
 
 def _provenance(

@@ -2,7 +2,8 @@
 
 Two stages of one pipeline: an actor pool holds the frozen generator and the gates and turns a row 'shard' into a
 row 'samples of that shard'; CPU tasks encode them, build the Parquet bytes and put them. Only receipts reach
-the driver, and encoding never holds up the accelerator.
+the driver, and encoding never holds up the accelerator. A shard whose making fails each time it is tried
+(pipelines.tries) is named and left out: the others are made.
 """
 
 import math
@@ -18,24 +19,40 @@ import ray
 from ray.data import ActorPoolStrategy
 
 from augment.data.images import encode_images
+from augment.errors import PartialError
 from augment.gan.config import GenerateConfig
 from augment.objects import ObjectStore, open_store
 from augment.sampling.gated import Filled, Rejected, fill_shard
 from augment.store.commit import ExistingPolicy, begin_run, missing_shards, put_shard, seal_run
+from augment.store.failures import ShardFailure, put_failures
 from augment.store.ledgers import put_ledger
 from augment.store.rejected import RejectedRow, put_rejected
 from augment.store.shards import build_shard
 from augment.types import Manifest, RunPlan, ShardReceipt, sha256_hex
 from pipelines import metrics
+from pipelines.board import new_board, watching
+from pipelines.bottleneck import Sampled, Stored, find_bottleneck
 from pipelines.cluster import Cluster, Device, ray_errors
 from pipelines.pixels import augmented
 from pipelines.progress import Progress, log
-from pipelines.sampler_inputs import SamplerInputs, filled_of, filled_to_table, opened
+from pipelines.room import generation_needs, with_room
+from pipelines.sampler_inputs import (
+    SamplerInputs,
+    failure_to_table,
+    filled_of,
+    filled_to_table,
+    no_row,
+    opened,
+)
+from pipelines.stopping import in_order
+from pipelines.tries import tried
 
 __all__ = ["generate_run"]
 
 # Both stages take half a CPU, so that they run side by side even where there is a single one.
 STAGE_CPUS = 0.5
+
+_NAMED = 10  # failures that the log tells, at most
 
 _SHARDS_WITH_REJECTED = 4  # the first ones keep a few candidates that were refused, for looking
 
@@ -52,7 +69,8 @@ def generate_run(
     """Make the shards of `run` that the store does not hold yet, and seal the run's manifest.
 
     `inputs` are asked for, and the cluster is started, only if there is something to make. Raises PartialError where shards are missing
-    at the end: the same call resumes; and what `publish` would raise under this policy by then.
+    at the end, those that failed among them named in the store: the same call resumes; and what `publish` would raise
+    under this policy by then. On SIGTERM no shard is begun any more, and KeyboardInterrupt follows.
     """
     begun = begin_run(store, run)
     if begun.manifest is not None:
@@ -64,27 +82,63 @@ def generate_run(
         log.info("generate: %d of %d shards are there already", there, run.plan.num_shards)
     if missing:
         cluster = start_cluster()
-        _make_shards(store, run, inputs(), missing, config, cluster, progress)
+        failures = _make_shards(store, run, inputs(), missing, config, cluster, progress)
+        put_failures(store, run.run_id, failures)
+        _refuse_failures(store, run, failures)
     return seal_run(store, run, policy)
 
 
 def _make_shards(
     store: ObjectStore, run: RunPlan, inputs: SamplerInputs, missing: list[int], config: GenerateConfig,
     cluster: Cluster, progress: Progress,
-) -> None:  # fmt: skip
+) -> list[ShardFailure]:  # fmt: skip
+    """Make what can be made of them; what could not."""
+    cluster = with_room(cluster, generation_needs(config), what="generation")
     device = cluster.device_for(config.device, processes=config.actors or 1, field="generate.device")
     # On a CPU a generator computes on one thread, so that its sums never change their order.
     most = config.actors or int(cluster.gpus if device == "gpu" else cluster.cpus)
     actors = max(1, min(most, len(missing)))
-    total = sum(run.plan.shard(index).rows for index in missing)
+    total, board = sum(run.plan.shard(index).rows for index in missing), new_board()
+    told: list[Sampled | Stored] = []
+    log.info("generate: %d shard(s) to make, by %d generator(s) on %ss", len(missing), actors, device.upper())
     with progress.stage("generate", total=total, unit="samples") as stage:
-        done = 0
-        with ray_errors("generating"):
-            for row in _pipeline(store.uri, run, inputs, missing, device, actors).iter_rows():
-                done += run.plan.shard(ShardReceipt.model_validate_json(row["receipt"]).index).rows
+        done, failures = 0, list[ShardFailure]()
+        with (
+            in_order("shards that are begun are finished", board.ask_to_stop.remote),
+            ray_errors("generating"),
+            watching(board, told.append),
+        ):
+            for row in _pipeline(store.uri, run, inputs, missing, device, actors, board).iter_rows():
+                if row["failure"] is not None:
+                    failures.append(ShardFailure.model_validate_json(row["failure"]))
+                    continue
+                shard = ShardReceipt.model_validate_json(row["receipt"]).index
+                done += run.plan.shard(shard).rows
                 rate = done / max(stage.seconds, 1e-9)
                 metrics.images_per_second("generate", rate)
-                stage.advance_to(done, f"{rate:,.0f} samples/s")
+                stage.advance_to(done, f"{rate:,.0f} samples/s", shard=shard)
+    _tell_bottleneck(told, device, actors)
+    return failures
+
+
+def _tell_bottleneck(told: Sequence[Sampled | Stored], device: Device, actors: int) -> None:
+    sampled = [each for each in told if isinstance(each, Sampled)]
+    stored = [each for each in told if isinstance(each, Stored)]
+    found = find_bottleneck(sampled, stored, device=device, actors=actors)
+    if found is not None:
+        log.info("generate: %s", found.message)
+
+
+def _refuse_failures(store: ObjectStore, run: RunPlan, failures: Sequence[ShardFailure]) -> None:
+    if not failures:
+        return
+    for failure in failures[:_NAMED]:
+        log.error("generate: %s", failure)
+    more = f", and {len(failures) - 1} more shards" if failures[1:] else ""
+    raise PartialError(
+        f"run {run.run_id} at {store.uri}: {failures[0]}{more}; _runs/{run.run_id}/failures.json names them all. The others "
+        "are stored and nothing is published; the same command tries just these again"
+    )
 
 
 def _pipeline(
@@ -94,36 +148,54 @@ def _pipeline(
     missing: list[int],
     device: Device,
     actors: int,
+    board: Any,
 ) -> "ray.data.Dataset":
-    """Both stages over the missing shards; a row at the end is a receipt, in any order."""
+    """Both stages over the missing shards; a row at the end is a receipt or a failure, in any order."""
     run_json = run.to_json()
     return (
         ray.data.from_items([{"shard": index} for index in missing], override_num_blocks=len(missing))
         .map_batches(
             ShardSampler,
-            fn_constructor_args=(inputs, device),
+            fn_constructor_args=(inputs, device, board),
             batch_size=1,
             compute=ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
             num_cpus=STAGE_CPUS,
             num_gpus=1 if device == "gpu" else 0,
         )
-        .map_batches(commit_shard, fn_args=(run_json, store_uri), batch_size=1, num_cpus=STAGE_CPUS)
+        .map_batches(commit_shard, fn_args=(run_json, store_uri, board), batch_size=1, num_cpus=STAGE_CPUS)
     )
 
 
 class ShardSampler:
     """Stage 1, an actor: holds generator, gates and real images; a shard's number becomes its samples."""
 
-    def __init__(self, inputs: SamplerInputs, device: Device) -> None:
-        self._run, self._keep_rejected = inputs.run, inputs.keep_rejected
+    def __init__(self, inputs: SamplerInputs, device: Device, board: Any) -> None:
+        self._run, self._keep_rejected, self._board = inputs.run, inputs.keep_rejected, board
+        self._ends_at = inputs.ends_at
         self._open = ExitStack()  # held: what is opened stays open for as long as the actor lives
         self._candidates, self._keeper, self._scores = opened(inputs, device, self._open)
         self._on_gpu, self._ended_s = device == "gpu", time.perf_counter()
 
     def __call__(self, batch: dict[str, npt.NDArray[np.int64]]) -> pa.Table:
-        """One shard number in; one row with its samples, its ledger and what was refused out."""
+        """One shard number in; one row with its samples, its ledger and what was refused out, or why it has none.
+
+        No row once the budget is over or the job is to end: what was begun before is finished, and the pipeline runs
+        dry.
+        """
+        if self._ends_at is not None and time.time() >= self._ends_at:
+            return no_row()
         index, began_s = int(batch["shard"][0]), time.perf_counter()
-        filled = fill_shard(
+        filled = tried(self._board, "sampling", index, lambda: self._fill(index))
+        waited_s, self._ended_s = began_s - self._ended_s, time.perf_counter()
+        self._board.post.remote(Sampled(waited_s, self._ended_s - began_s))
+        if self._on_gpu:
+            metrics.gpu_idle_share("generate", waited_s / (waited_s + self._ended_s - began_s))
+        if filled is None:
+            return no_row()
+        return failure_to_table(filled) if isinstance(filled, ShardFailure) else filled_to_table(filled)
+
+    def _fill(self, index: int) -> Filled:
+        return fill_shard(
             self._run,
             self._run.plan.shard(index),
             self._candidates,
@@ -131,26 +203,44 @@ class ShardSampler:
             self._scores,
             keep_rejected=self._keep_rejected if index < _SHARDS_WITH_REJECTED else 0,
         )
-        waited_s, self._ended_s = began_s - self._ended_s, time.perf_counter()
-        if self._on_gpu:
-            metrics.gpu_idle_share("generate", waited_s / (waited_s + self._ended_s - began_s))
-        return filled_to_table(filled)
 
 
-def commit_shard(batch: dict[str, npt.NDArray[Any]], run_json: bytes, store_uri: str) -> pa.Table:
+def commit_shard(batch: dict[str, npt.NDArray[Any]], run_json: bytes, store_uri: str, board: Any) -> pa.Table:
     """Stage 2, a task: samples become augmented, encoded, a Parquet file, and an object in the store."""
-    began_s, run = time.perf_counter(), RunPlan.model_validate_json(run_json)
-    filled = filled_of(batch, run.plan.image)
+    run, failure, receipt = RunPlan.model_validate_json(run_json), batch["failure"][0], None
+    if failure is None:
+        filled = filled_of(batch, run.plan.image)
+        stored = tried(
+            board,
+            "writing",
+            filled.block.spec.index,
+            lambda: _store(run, filled, store_uri, board),
+            heeds_stop=False,
+        )
+        assert stored is not None  # noqa: S101  # it heeds no stop
+        if isinstance(stored, ShardFailure):
+            failure = stored.to_json()
+        else:
+            receipt = stored.to_json()
+    return pa.table(
+        {"receipt": pa.array([receipt], pa.binary()), "failure": pa.array([failure], pa.binary())}
+    )
+
+
+def _store(run: RunPlan, filled: Filled, store_uri: str, board: Any) -> ShardReceipt:
+    began_s = time.perf_counter()
     block, index = filled.block, filled.block.spec.index
     images = encode_images(augmented(block, run), run.image_format)
     data = build_shard(run, block.spec, images, block.marks)
-    store, sha256 = open_store(store_uri), sha256_hex(data)
+    store, sha256, encoded_s = open_store(store_uri), sha256_hex(data), time.perf_counter()
     if filled.ledger is not None:  # before the shard: whoever finds it finds both
         put_ledger(store, run.run_id, sha256, filled.ledger)
         put_rejected(store, run.run_id, index, sha256, _rejected_rows(run, filled.rejected))
     receipt = put_shard(store, run.run_id, index, block.spec.rows, data)
-    _count(run, filled, len(data), time.perf_counter() - began_s)
-    return pa.table({"receipt": pa.array([receipt.to_json()], pa.binary())})
+    ended_s = time.perf_counter()
+    board.post.remote(Stored(encoded_s - began_s, ended_s - encoded_s))
+    _count(run, filled, len(data), ended_s - began_s)
+    return receipt
 
 
 def _count(run: RunPlan, filled: Filled, size_bytes: int, seconds: float) -> None:
@@ -163,7 +253,9 @@ def _count(run: RunPlan, filled: Filled, size_bytes: int, seconds: float) -> Non
             metrics.samples_accepted(run.plan.classes[piece.class_index].name, piece.count)
         return
     for one in filled.ledger.classes:
-        metrics.samples_accepted(names[one.label], one.accepted + one.fallback)
+        metrics.samples_accepted(names[one.label], one.accepted)
+        metrics.samples_ungated(names[one.label], "recipe", one.ungated)
+        metrics.samples_ungated(names[one.label], "shortfall", one.fallback)
         for gate, count in one.refused.items():
             metrics.samples_rejected(names[one.label], gate, count)
 

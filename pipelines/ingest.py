@@ -44,7 +44,7 @@ class DecodedImages:
     counts: ClassCounts
     bad: tuple[BadImage, ...]
     sha256: str  # of pixels and class indices: what a model is trained on
-    names: ray.ObjectRef  # each image's, a list of N texts
+    names: ray.ObjectRef  # what published rows call each image, a list of N texts
 
 
 def ingest(source: Source, config: SourceConfig, image: ImageConfig, progress: Progress) -> DecodedImages:
@@ -122,7 +122,7 @@ def _decode_chunk(
             bad.append((item.name, str(error)))
             continue
         indices.append(item.item_index)
-        names.append(item.name)
+        names.append(item.published)
         if config.duplicates.looked_for:
             hashes.append(hashes_of(item.data, whole))
     board.post.remote(len(indices) + len(bad))

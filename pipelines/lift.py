@@ -3,18 +3,18 @@
 Owns how trials are spread and gathered. What a trial is, and what is made of many, is augment.lift's.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import ray
 
-from augment.lift.arms import Arm
+from augment.lift.arms import Arm, Source
 from augment.lift.config import LiftConfig
-from augment.lift.images import LiftData
+from augment.lift.images import LabelledImages, LiftData
 from augment.lift.trial import Trial, run_trial
 from pipelines.cluster import ray_errors
 from pipelines.progress import Progress
 
-__all__ = ["in_order_of_ending", "run_trials"]
+__all__ = ["run_trials"]
 
 _WAIT_S = 1.0
 
@@ -24,43 +24,43 @@ def run_trials(
     data: LiftData,
     config: LiftConfig,
     progress: Progress,
-    keep: Callable[[Trial], None] = lambda trial: None,
-) -> tuple[Trial, ...]:
-    """A trial for each (arm, seed) of `pairs`, in their order; `keep` is called with each as soon as it is done.
+    pools: Mapping[Source, ray.ObjectRef] | None = None,
+) -> Iterator[Trial]:
+    """A trial for each (arm, seed) of `pairs`, each as soon as it is done; nothing of it is held after that.
 
-    The images lie in the object store once. A trial is the same wherever it runs. Raises what `run_trial` does;
-    PartialError where a node was lost.
+    The images lie in the object store once: the real ones, and `pools` (of LabelledImages, beside those in `data`), of
+    which a trial reads its arm's alone. A trial is the same wherever it runs. Raises what `run_trial` does; PartialError
+    where a node was lost.
     """
-    done: dict[int, Trial] = {}
     with progress.stage("lift", total=len(pairs), unit="trials") as stage, ray_errors("lift"):
-        shared = ray.put(data)
+        shared, settings = ray.put(data), config.model_dump_json()
         waiting = {
-            _trial.remote(arm.to_json(), shared, config.model_dump_json(), seed): position
-            for position, (arm, seed) in enumerate(pairs)
+            _trial.remote(arm.to_json(), shared, _pool_of(arm, pools or {}), settings, seed): (arm, seed)
+            for arm, seed in pairs
         }
-        for task in in_order_of_ending(list(waiting)):
-            position = waiting[task]
-            done[position] = ray.get(task)
-            keep(done[position])
-            arm, seed = pairs[position]
-            stage.advance_to(len(done), f"{arm.name}, seed {seed}")
-    return tuple(done[position] for position in range(len(pairs)))
+        try:
+            while waiting:
+                ended, _ = ray.wait(list(waiting), num_returns=1, timeout=_WAIT_S)
+                for task in ended:
+                    arm, seed = waiting.pop(task)
+                    trial = ray.get(task)
+                    stage.advance_to(len(pairs) - len(waiting), f"{arm.name}, seed {seed}")
+                    yield trial
+        finally:  # what is left is given up where the reader stops
+            for task in waiting:
+                ray.cancel(task)
 
 
-def in_order_of_ending(tasks: list[ray.ObjectRef]) -> Iterator[ray.ObjectRef]:
-    """The tasks in the order they end in. What is left is given up where the reader stops."""
-    try:
-        while tasks:
-            ended, tasks = ray.wait(tasks, num_returns=1, timeout=_WAIT_S)
-            yield from ended
-    finally:
-        for task in tasks:
-            ray.cancel(task)
+def _pool_of(arm: Arm, pools: Mapping[Source, ray.ObjectRef]) -> ray.ObjectRef | None:
+    return pools.get(arm.source) if arm.source is not None else None
 
 
 @ray.remote(num_cpus=1)
-def _trial(arm_json: bytes, data: LiftData, config_json: str, seed: int) -> Trial:
-    """One trial; arrays of `data` are read where they lie, without a copy."""
-    return run_trial(
-        Arm.model_validate_json(arm_json), data, LiftConfig.model_validate_json(config_json), seed
-    )
+def _trial(
+    arm_json: bytes, data: LiftData, pool: LabelledImages | None, config_json: str, seed: int
+) -> Trial:
+    """One trial; arrays of `data` and `pool` are read where they lie, without a copy."""
+    arm = Arm.model_validate_json(arm_json)
+    if pool is not None and arm.source is not None:
+        data = data.with_pools({arm.source: pool})
+    return run_trial(arm, data, LiftConfig.model_validate_json(config_json), seed)

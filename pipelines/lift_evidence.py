@@ -6,16 +6,17 @@ Owns the words. The figures are those of lift.json; here alone, on the floor abo
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from augment.lift.arms import Arm
 from augment.lift.following import stored_advice
+from augment.lift.scores import rarest_classes
 from augment.lift.verdict import ArmResult, LiftResult
 from augment.report.html import document, evidence
 from augment.store.reading import Dataset
 from pipelines.lift_store import LiftStore
 
 __all__ = ["LiftEvidence", "lift_evidence"]
-
-_TAIL_CLASSES = 3  # classes of tail recall, as augment.lift.scores.rarest_classes has them
 
 
 class LiftEvidence(NamedTuple):
@@ -47,7 +48,7 @@ def _lift(result: LiftResult) -> evidence.Lift:
         seeds=len(verdict.seeds),
         steps=verdict.config.steps,
         test_images=sum(verdict.test_counts),
-        tail_classes=min(_TAIL_CLASSES, len(verdict.class_names)),
+        tail_classes=len(rarest_classes(np.array(verdict.training_counts))),
         uses_of_test_data=result.test_uses,
         arms=tuple(_arm(one) for one in verdict.arms),
     )
@@ -108,7 +109,7 @@ def _recommendation(result: LiftResult, dataset: Dataset) -> document.Recommenda
             label=labels[one.name],
             recipe=one.recipe,
             ratio=one.samples / real[one.name] if one.samples and real[one.name] else None,
-            reason=one.reason if found.augment else "",  # else it is the one reason, told above
+            reason=one.reason if one.reason != found.reason else "",  # which is told above
         )
         for one in found.classes
         if known.get(labels[one.name]) == one.name
@@ -117,11 +118,10 @@ def _recommendation(result: LiftResult, dataset: Dataset) -> document.Recommenda
     verdict: Literal["augment", "some-classes", "do-not-augment"] = "do-not-augment"
     if found.augment:
         verdict = "augment" if len(filled) == len(found.classes) else "some-classes"
-    headline = (
-        f"Train with the samples, by {found.train}."
-        if found.augment
-        else f"Don’t add these samples: train by {found.train}."
-    )
+    headline = f"Train with the samples, by {found.train}."
+    if not found.augment:
+        made = " `recipe: auto` makes what it needs of real images." if found.makes_samples else ""
+        headline = f"Don’t add generated samples: train by {found.train}.{made}"
     return document.Recommendation(
         verdict=verdict,
         headline=headline,

@@ -1,4 +1,4 @@
-"""`augment lift`, step by step: held-out images, samples, trials, the answer. Killed anywhere, it goes on from there.
+"""`augment lift`, step by step: held-out images, samples, trials, narrower arms, the answer. Killed anywhere, it goes on.
 
 Owns the order of the steps and what a finished one spares the next call: a source whose arms are all tried is not
 sampled again, a trial that was run for any question is found again.
@@ -11,19 +11,22 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import ray
 
 from augment.config import Config
 from augment.errors import ConfigError
 from augment.lift.arms import Arm, Source, arms_named
+from augment.lift.comparison import HeldOut
 from augment.lift.config import LiftConfig
 from augment.lift.following import Advice, Basis, making_of, put_advice
 from augment.lift.images import LabelledImages, LiftData
+from augment.lift.narrowing import narrower_arms
 from augment.lift.supply import Supplied, Supply, supplied
-from augment.lift.trial import Trial
 from augment.lift.usage import question_of, usage_warning
 from augment.lift.verdict import ArmTrials, Asked, LiftResult, Verdict, verdict
 from augment.store.models import GatesRecord, ModelRecord, SourceRecord
 from augment.types import RunPlan
+from pipelines.after_run import show_advice
 from pipelines.gatekeeping import calibrated_gates
 from pipelines.job import Job
 from pipelines.lift import run_trials
@@ -71,9 +74,9 @@ def lift(
             )
         sources = find_held_out(config)
         job.settle_finished()
-        record = job.source_record()
+        record = job.source.record()
         job.cluster()
-        real = labelled(job.images_of(record)())
+        real = labelled(job.source.images_of(record)())
         held_out = held_out_images(config, sources, real, record.counts.classes, progress)
         return _Lift(job, model, record, chosen, training, real, held_out).outcome()
 
@@ -122,13 +125,14 @@ class _Lift:
         self._store = LiftStore(job.store)
         self._names = tuple(info.name for info in record.counts.classes)
         self._data = LiftData(self._names, real, held_out.validation, held_out.test)
-        self._pools: dict[Source, LabelledImages] = {}
+        self._pools: dict[Source, ray.ObjectRef] = {}  # of LabelledImages
 
     def outcome(self) -> LiftOutcome:
         """Samples, trials, the answer; each as far as it is missing."""
         known = self._supplied()
-        found = self._tried(known.arms)
-        answer = self._verdict(known, found)
+        trials = self._tried(known.arms)
+        known, trials = self._with_narrower(known, trials)
+        answer = self._verdict(known, trials)
         use = self._store.count_use(self._held_out.asked_sha256, self._question)
         warnings = [warning] if (warning := usage_warning(use)) else []
         for warning in warnings:
@@ -153,6 +157,7 @@ class _Lift:
                 recommendation=answer.recommendation,
             ),
         )
+        show_advice(self._job.store, self._job.progress)
         return LiftOutcome(result, uri, self._job.progress.seconds)
 
     # ---- what is asked --------------------------------------------------------------------------------
@@ -165,7 +170,7 @@ class _Lift:
         for source in sources:
             plan = pool_plan(config, self._record.counts, source)
             gates = self._gates if plan.rows and self._has_gates(source) else None
-            fingerprint = self._job.census().fingerprint
+            fingerprint = self._job.source.census().fingerprint
             runs[source] = pool_run(config, plan, self._record, self._model, gates, fingerprint)
         return runs
 
@@ -177,7 +182,7 @@ class _Lift:
     def _gates(self) -> GatesRecord:
         plan = pool_plan(self._job.config, self._record.counts, "gan-gated")
         return calibrated_gates(
-            self._job.config, self._job.folder, plan, self._job.images_of(self._record),
+            self._job.config, self._job.folder, plan, self._job.source.images_of(self._record),
             self._record.decoded_sha256, self._model, cluster=self._job.cluster, progress=self._job.progress,
         )  # fmt: skip
 
@@ -195,11 +200,17 @@ class _Lift:
             name=config.name,
             classes=self._record.counts.classes,
             counts=self._record.counts.counts,
-            labelled=self._job.census().counts.counts,
+            labelled=self._job.source.census().counts.counts,
             data_sha256=self._record.decoded_sha256,
             model_sha256=self._model.sha256,
             gates=config.gates.limits if gated else None,
-            making=making_of(config.seed, config.output.augmentation, config.gates.max_attempts),
+            making=making_of(
+                config.seed,
+                config.output.augmentation,
+                config.gates.max_attempts,
+                config.classic,
+                config.smote,
+            ),
         )
 
     # ---- samples --------------------------------------------------------------------------------------
@@ -221,8 +232,8 @@ class _Lift:
             log.warning("lift: arm %s is not tried: %s", one.arm, one.reason)
         return found
 
-    def _pool(self, source: Source) -> LabelledImages:
-        """The samples of a source, made when they are first needed."""
+    def _pool(self, source: Source) -> ray.ObjectRef:
+        """The samples of a source in the object store, made when they are first needed."""
         if source not in self._pools:
             run, job = self._runs[source], self._job
             gates = self._gates if run.gates else None
@@ -233,7 +244,7 @@ class _Lift:
                 generator_key=self._model.key if generated else None,
                 gates_key=gates.key if gates else None,
                 critic_key=self._model.critic_key if run.gates and run.gates.critic_sha256 else None,
-                images=job.images_of(self._record)() if uses_real_images(run) else None,
+                images=job.source.images_of(self._record)() if uses_real_images(run) else None,
                 keep_rejected=0,
             )
             made = make_pool(source, job.config, inputs, job.cluster(), job.progress)
@@ -243,8 +254,8 @@ class _Lift:
 
     # ---- trials ---------------------------------------------------------------------------------------
 
-    def _tried(self, arms: Sequence[Arm]) -> dict[tuple[Arm, int], Trial]:
-        """A trial of every (arm, seed): found again, or run now, one seed of all arms after another."""
+    def _tried(self, arms: Sequence[Arm]) -> tuple[ArmTrials, ...]:
+        """Every arm with every seed: trials found again, or run now, one seed of all arms after another."""
         digests = {
             (arm, seed): trial_digest(
                 arm, seed, self._training, self._data, self._runs[arm.source].run_id if arm.source else ""
@@ -256,33 +267,49 @@ class _Lift:
         missing = [pair for pair, digest in digests.items() if digest not in keys]
         log.info("lift: %d of %d trials are there already", len(digests) - len(missing), len(digests))
         if missing:
-            needed = dict.fromkeys(arm.source for arm, _ in missing if arm.source)
-            data = replace(self._data, pools={source: self._pool(source) for source in needed})
-
-            def keep(trial: Trial) -> None:
+            pools = {arm.source: self._pool(arm.source) for arm, _ in missing if arm.source}
+            for trial in run_trials(missing, self._data, self._training, self._job.progress, pools):
                 digest = digests[trial.record.arm, trial.record.seed]
                 keys[digest] = self._store.put_trial(self._question, digest, trial)
+        return tuple(
+            self._of_arm(arm, [keys[digests[arm, seed]] for seed in range(self._training.seeds)])
+            for arm in arms
+        )
 
-            run_trials(missing, data, self._training, self._job.progress, keep)
-        return {pair: self._store.trial(keys[digest]) for pair, digest in digests.items()}
+    def _of_arm(self, arm: Arm, keys: Sequence[str]) -> ArmTrials:
+        """One arm's trials as they are stored, in the order of their seeds."""
+        found = [self._store.trial(key) for key in keys]
+        return ArmTrials(
+            arm=arm,
+            validation_SNK=np.stack([trial.validation_NK for trial in found]),
+            test_SNK=np.stack([trial.test_NK for trial in found]),
+            seconds=float(np.mean([trial.record.seconds for trial in found])),
+        )
 
-    def _verdict(self, known: Supplied, found: dict[tuple[Arm, int], Trial]) -> Verdict:
-        seeds = tuple(range(self._training.seeds))
-        trials = [
-            ArmTrials(
-                arm=arm,
-                validation_SNK=np.stack([found[arm, seed].validation_NK for seed in seeds]),
-                test_SNK=np.stack([found[arm, seed].test_NK for seed in seeds]),
-                seconds=float(np.mean([found[arm, seed].record.seconds for seed in seeds])),
-            )
-            for arm in known.arms
-        ]
+    def _with_narrower(
+        self, known: Supplied, trials: tuple[ArmTrials, ...]
+    ) -> tuple[Supplied, tuple[ArmTrials, ...]]:
+        """The arms and their trials, and those of arms that leave out what the best ones lose in."""
+        predicted = {one.arm.name: one.validation_SNK.argmax(2) for one in trials}
+        validation = HeldOut(predicted, self._data.validation.class_index_N)
+        more = narrower_arms(known.arms, validation, self._names, self._data.counts_K)
+        for one in more:
+            log.info("lift: one more arm, %s: %s", one.arm.name, one.reason)
+        sources = {one.arm.source for one in more}
+        self._pools = {source: pool for source, pool in self._pools.items() if source in sources}
+        if not more:
+            return known, trials
+        arms, reasons = [one.arm for one in more], {one.arm.name: one.reason for one in more}
+        wider = replace(known, arms=(*known.arms, *arms), narrowed={**known.narrowed, **reasons})
+        return wider, (*trials, *self._tried(arms))
+
+    def _verdict(self, known: Supplied, trials: Sequence[ArmTrials]) -> Verdict:
         asked = Asked(
             class_names=self._names,
             counts_K=self._data.counts_K,
             validation_N=self._data.validation.class_index_N,
             test_N=self._data.test.class_index_N,
-            seeds=seeds,
+            seeds=tuple(range(self._training.seeds)),
             config=self._training,
             narrowed=known.narrowed,
             untried=known.untried,

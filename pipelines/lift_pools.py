@@ -10,11 +10,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import ray
+from ray.util import ActorPool
 
 from augment.config import Config
 from augment.errors import InputError
@@ -22,19 +24,20 @@ from augment.lift.arms import Source
 from augment.lift.images import LabelledImages
 from augment.planning.config import BalanceConfig
 from augment.planning.plan import make_plan
+from augment.quality.gates import GateKeeper
 from augment.recipes.choosing import refuse_impossible
-from augment.sampling.gated import Filled, fill_shard
+from augment.sampling.candidates import Candidates
+from augment.sampling.gated import Scores, fill_shard
 from augment.store.models import GatesRecord, ModelRecord, SourceRecord
 from augment.types import AugmentPlan, ClassCounts, ClassLedger, ClassTarget, RecipeName, RunPlan
 from pipelines.cluster import Cluster, Device, ray_errors
-from pipelines.lift import in_order_of_ending
 from pipelines.lift_store import PoolRecord
 from pipelines.pixels import augmented
 from pipelines.progress import Progress
-from pipelines.run_plans import job_of, needs_model
+from pipelines.run_plans import job_of
 from pipelines.sampler_inputs import SamplerInputs, opened
 
-__all__ = ["RECIPE_OF", "MadePool", "judged_as", "make_pool", "pool_plan", "pool_run"]
+__all__ = ["RECIPE_OF", "MadePool", "ShardFiller", "judged_as", "make_pool", "pool_plan", "pool_run"]
 
 RECIPE_OF: Mapping[Source, RecipeName] = {
     "duplicate": "duplicate",
@@ -45,12 +48,14 @@ RECIPE_OF: Mapping[Source, RecipeName] = {
 }
 """Source of an arm's samples → recipe."""
 
+_MISSING = -1  # in place of a class index: no candidate passed for the sample
+
 
 @dataclass(frozen=True, slots=True)
 class MadePool:
-    """The samples, class after class and within one by index, and what they came to."""
+    """The samples in the object store (LabelledImages, class after class and within one by index), and what they came to."""
 
-    images: LabelledImages
+    images: ray.ObjectRef
     record: PoolRecord
 
 
@@ -96,7 +101,7 @@ def pool_run(
     is measured would not be the generator's. Of a control `gates` judge nothing: they have the features that SMOTE
     measures nearness by, and are pinned for these alone."""
     pinned: dict[str, Any] = {"on_shortfall": "partial"}
-    if not needs_model(plan):
+    if not plan.trains:
         pinned |= {"max_attempts": 1, "discriminator_quantile": 0.0}
     return job_of(
         config.model_copy(update={"gates": config.gates.model_copy(update=pinned)}), plan, model, gates,
@@ -106,59 +111,94 @@ def pool_run(
 
 def judged_as(run: RunPlan) -> RunPlan:
     """The pool's run as its samples are judged: those of a control by no gate, whatever its run pins."""
-    return run if needs_model(run.plan) else run.model_copy(update={"gates": None})
+    return run if run.plan.trains else run.model_copy(update={"gates": None})
 
 
 def make_pool(
     source: Source, config: Config, inputs: SamplerInputs, cluster: Cluster, progress: Progress
 ) -> MadePool:
-    """Make the samples of a pool's run, side by side, shard by shard."""
-    run, shards = inputs.run, list(range(inputs.run.plan.num_shards))
-    pixels: dict[int, npt.NDArray[np.uint8]] = {}
-    classes: dict[int, npt.NDArray[np.int64]] = {}
+    """Make the samples of a pool's run, side by side, shard by shard; a shard is let go as soon as it is taken."""
+    run, shape = inputs.run, inputs.run.plan.image
+    rows = run.plan.rows
+    pixels_MHWC = np.empty((rows, shape.size, shape.size, shape.channels), np.uint8)
+    class_index_M = np.full(rows, _MISSING, np.int64)
     ledgers: list[ClassLedger] = []
     done = 0
-    with progress.stage(f"samples of {source}", total=run.plan.rows, unit="samples") as stage:
-        for filled in _filled(inputs, config, cluster) if shards else ():
-            pieces = filled.block.spec.pieces
-            index_B = np.repeat([piece.class_index for piece in pieces], [piece.count for piece in pieces])
-            pixels[filled.block.spec.index] = augmented(filled.block, run)
-            classes[filled.block.spec.index] = index_B.astype(np.int64)
-            ledgers += filled.ledger.classes if filled.ledger else ()
-            done += len(index_B)
+    with progress.stage(f"samples of {source}", total=rows, unit="samples") as stage:
+        for shard in _filled(inputs, config, cluster) if rows else ():
+            begin = run.plan.shard(shard.index).first_row
+            taken = slice(begin, begin + len(shard.class_index_B))
+            pixels_MHWC[taken], class_index_M[taken] = shard.pixels_BHWC, shard.class_index_B
+            ledgers += shard.ledgers
+            done += len(shard.class_index_B)
             stage.advance_to(done)
-    shape = run.plan.image
-    none_MHWC = np.empty((0, shape.size, shape.size, shape.channels), np.uint8)
-    images = LabelledImages(
-        np.concatenate([none_MHWC, *(pixels[index] for index in shards)]),
-        np.concatenate([np.empty(0, np.int64), *(classes[index] for index in shards)]),
-    )
-    counts_K = images.counts(len(run.plan.classes))
+    made_M = class_index_M != _MISSING
+    if not made_M.all():
+        pixels_MHWC, class_index_M = pixels_MHWC[made_M], class_index_M[made_M]
+    images = LabelledImages(pixels_MHWC, class_index_M)
+    samples_K = images.counts(len(run.plan.classes))
     record = PoolRecord(
-        run_id=run.run_id, source=source, samples_K=tuple(counts_K.tolist()), why=_why(run, ledgers)
+        run_id=run.run_id, source=source, samples_K=tuple(samples_K.tolist()), why=_why(run, ledgers)
     )
-    return MadePool(images, record)
+    with ray_errors("making samples"):
+        return MadePool(ray.put(images), record)
 
 
-def _filled(inputs: SamplerInputs, config: Config, cluster: Cluster) -> Iterator[Filled]:
-    """The shards of the run as they are filled, in any order: generation's first stage, a task a shard."""
-    run = inputs.run
+@dataclass(frozen=True, slots=True)
+class FilledShard:
+    """One shard's samples as an arm takes them, and what the gates let pass."""
+
+    index: int
+    pixels_BHWC: npt.NDArray[np.uint8]
+    class_index_B: npt.NDArray[np.int64]
+    ledgers: tuple[ClassLedger, ...]
+
+
+def _filled(inputs: SamplerInputs, config: Config, cluster: Cluster) -> Iterator[FilledShard]:
+    """The shards of the run as they are filled, in any order: generation's first stage. As many are under way, or wait
+    to be taken, as there are actors.
+    """
     device = cluster.device_for(config.generate.device, processes=1, field="generate.device")
-    task = _fill.options(num_cpus=min(1, cluster.cpus_per_node), num_gpus=int(device == "gpu"))
+    shards = range(inputs.run.plan.num_shards)
+    most = int(cluster.gpus if device == "gpu" else cluster.cpus)
     with ray_errors("making samples"):
         shared = ray.put(inputs)
-        tasks = [task.remote(shared, index, device) for index in range(run.plan.num_shards)]
-        for ended in in_order_of_ending(tasks):
-            yield ray.get(ended)
+        actor = ray.remote(ShardFiller).options(
+            num_cpus=min(1, cluster.cpus_per_node), num_gpus=int(device == "gpu")
+        )
+        actors = [actor.remote(shared, device) for _ in range(max(1, min(most, len(shards))))]
+        yield from ActorPool(actors).map_unordered(_fill, list(shards))
 
 
-@ray.remote
-def _fill(inputs: SamplerInputs, index: int, device: Device) -> Filled:
-    """One shard's samples. A worker lives on for the next task: what it has opened is small beside a shard."""
-    with ExitStack() as stack:
-        candidates, keeper, scores = opened(inputs, device, stack)
-        run = judged_as(inputs.run)
-        return fill_shard(run, run.plan.shard(index), candidates, keeper if run.gates else None, scores)
+def _fill(actor: Any, index: int) -> ray.ObjectRef:
+    return actor.fill.remote(index)
+
+
+class ShardFiller:
+    """An actor: fills shards of one run. What they need is opened for the first one, and stays open."""
+
+    def __init__(self, inputs: SamplerInputs, device: Device) -> None:
+        self._inputs, self._device, self._stack = inputs, device, ExitStack()
+        self._run = judged_as(inputs.run)
+
+    @cached_property
+    def _opened(self) -> tuple[Candidates, GateKeeper | None, Scores | None]:
+        """Not made with the actor: what fails in a constructor reaches nobody as it is."""
+        return opened(self._inputs, self._device, self._stack)
+
+    def fill(self, index: int) -> FilledShard:
+        """One shard's samples, augmented as a run's are."""
+        candidates, keeper, scores = self._opened
+        spec, judges = self._run.plan.shard(index), self._run.gates is not None
+        filled = fill_shard(self._run, spec, candidates, keeper if judges else None, scores)
+        pieces = filled.block.spec.pieces
+        index_B = np.repeat([piece.class_index for piece in pieces], [piece.count for piece in pieces])
+        return FilledShard(
+            index,
+            augmented(filled.block, self._inputs.run),
+            index_B.astype(np.int64),
+            filled.ledger.classes if filled.ledger else (),
+        )
 
 
 def _why(run: RunPlan, ledgers: list[ClassLedger]) -> dict[int, str]:

@@ -27,6 +27,7 @@ __all__ = [
     "retried",
     "samples_accepted",
     "samples_rejected",
+    "samples_ungated",
     "shard_seconds",
     "snapshot_age_seconds",
 ]
@@ -68,8 +69,14 @@ METRICS: dict[str, MetricSpec] = {
         MetricSpec(
             "augment_samples_accepted_total",
             "counter",
-            "Generated samples that passed every gate and are stored.",
+            "Samples that passed every gate (all, in a run without gates) and are stored.",
             ("class",),
+        ),
+        MetricSpec(
+            "augment_samples_ungated_total",
+            "counter",
+            "Stored samples that no gate judged: by why, their recipe's or the one that fills a shortfall.",
+            ("class", "why"),
         ),
         MetricSpec(
             "augment_samples_rejected_total",
@@ -118,6 +125,11 @@ def images_per_second(stage: str, rate: float) -> None:
 def samples_accepted(class_name: str, count: int) -> None:
     """`count` more samples of a class are stored."""
     _count("augment_samples_accepted_total", count, {"class": class_name})
+
+
+def samples_ungated(class_name: str, why: Literal["recipe", "shortfall"], count: int) -> None:
+    """`count` more samples of a class are stored that no gate judged."""
+    _count("augment_samples_ungated_total", count, {"class": class_name, "why": why})
 
 
 def samples_rejected(class_name: str, gate: str, count: int) -> None:
@@ -173,12 +185,17 @@ def _is_exported() -> bool:
 
 def _gauge(name: str, value: float, labels: dict[str, str]) -> None:
     if _is_exported():
-        _gauges()[name].set(value, tags=labels)
+        _gauges()[name].set(value, tags=_in_ascii(labels))
 
 
 def _count(name: str, count: int, labels: dict[str, str]) -> None:
     if count and _is_exported():  # Ray refuses to add nothing
-        _counters()[name].inc(count, tags=labels)
+        _counters()[name].inc(count, tags=_in_ascii(labels))
+
+
+def _in_ascii(labels: dict[str, str]) -> dict[str, str]:
+    """Ray 2.60 takes no other text in a tag: a class `ä` is told as `\\xe4`, as Python writes it."""
+    return {name: value.encode("ascii", "backslashreplace").decode() for name, value in labels.items()}
 
 
 # Ray's objects are made once a process, when first used: making them starts Ray's exporter.

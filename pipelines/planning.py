@@ -13,7 +13,7 @@ from augment.store.existing import existing_rows
 from augment.store.models import ModelFolder
 from augment.types import AugmentPlan, ClassCounts, ExistingRows
 
-__all__ = ["cost_of", "existing_for", "plan_for", "why_nothing"]
+__all__ = ["cost_of", "existing_for", "generating_s", "plan_for", "why_nothing"]
 
 # Pixels a second and core, measured on two cores with the demo's networks (28×28, width 48); networks grow
 # with the resolution about as the pixels do. Wider ones and residual ones are slower.
@@ -59,7 +59,7 @@ def why_nothing(config: Config) -> str:
     if config.recipe != "auto":
         return "every class is full already"
     advice = stored_advice(open_store(config.output.uri))
-    if advice.recommendation.augment:
+    if advice.recommendation.makes_samples:
         return "every class is as full as was recommended already"
     return f"the recommendation is not to augment, but to train by {advice.recommendation.train}: {advice.recommendation.reason}"
 
@@ -78,7 +78,13 @@ def _followed(config: Config, counts: ClassCounts) -> Advice | None:
             data_sha256=source.decoded_sha256 if source else None,
             model_sha256=model.sha256 if model else None,
             gates=config.gates.limits if config.gates.enabled else None,
-            making=making_of(config.seed, config.output.augmentation, config.gates.max_attempts),
+            making=making_of(
+                config.seed,
+                config.output.augmentation,
+                config.gates.max_attempts,
+                config.classic,
+                config.smote,
+            ),
             on_shortfall=config.gates.on_shortfall,
             balance=config.balance,
         )
@@ -86,13 +92,23 @@ def _followed(config: Config, counts: ClassCounts) -> Advice | None:
     return advice
 
 
+def generating_s(plan: AugmentPlan, config: Config, hardware: Hardware) -> float:
+    """Seconds that generating the samples of a plan is expected to take on `hardware`: a guess, good to a factor of two."""
+    cost = cost_of(plan, config, hardware)
+    return cost.generate_s + cost.encode_core_s / max(1.0, hardware.cpus)
+
+
 def cost_of(plan: AugmentPlan, config: Config, hardware: Hardware) -> CostEstimate:
     """What the run of a settled `config` is expected to cost on `hardware`; samples are made on its CPUs."""
     cores = max(1, int(hardware.cpus))
-    training = TrainingLoad(
-        steps=config.train.budget_steps,
-        batch_size=config.train.batch_size,
-        images_per_s=training_images_per_s(config.model, config.train, plan.image, hardware),
+    training = (
+        None
+        if not plan.trains
+        else TrainingLoad(
+            steps=config.train.budget_steps,
+            batch_size=config.train.batch_size,
+            images_per_s=training_images_per_s(config.model, config.train, plan.image, hardware),
+        )
     )
     return estimate(
         plan,

@@ -10,7 +10,6 @@ from augment.errors import ConfigError
 from augment.store.models import ModelRecord
 from pipelines.job import Job, RunResult
 from pipelines.progress import Progress
-from pipelines.run_plans import needs_model
 
 __all__ = ["RunResult", "generate", "run", "train"]
 
@@ -18,13 +17,13 @@ __all__ = ["RunResult", "generate", "run", "train"]
 def run(config: Config, progress: Progress) -> RunResult:
     """Census to contact sheet. Killed anywhere, the same call goes on from what is stored."""
     with Job.opened(config, progress) as job:
-        plan = job.plan(job.counts())
+        plan = job.plan(job.source.counts())
         job.refuse_early(plan)
         if not plan.rows:  # by the labels; decoding may find that some class lacks images
             plan = job.plan(job.decoded_counts())
         if not plan.rows:
             return job.nothing_to_do()
-        if needs_model(plan):
+        if plan.trains:
             return job.generated(job.trained())
         job.prepared()
         return job.generated(None)
@@ -35,8 +34,8 @@ def train(config: Config, progress: Progress) -> tuple[ModelRecord, str]:
     if config.recipe == "auto":  # what it follows is learned from the model that is trained here
         config = config.model_copy(update={"recipe": "gan"})
     with Job.opened(config, progress) as job:
-        plan = job.plan(job.counts())
-        if plan.rows and not needs_model(plan):
+        plan = job.plan(job.source.counts())
+        if plan.rows and not plan.trains:
             raise ConfigError(
                 f"recipe={config.recipe}: no class is made by a generator; there is nothing to train"
             )
@@ -47,16 +46,16 @@ def train(config: Config, progress: Progress) -> tuple[ModelRecord, str]:
 def generate(config: Config, progress: Progress) -> RunResult:
     """Generate and commit from the model that `train` made; ConfigError where there is none."""
     with Job.opened(config, progress) as job:
-        plan = job.plan(job.counts())
+        plan = job.plan(job.source.counts())
         job.refuse_early(plan)
-        if not plan.rows and job.is_decoded:
+        if not plan.rows and job.source.known() is not None:
             return job.nothing_to_do()
         model = job.folder.finished()
         if not plan.rows and model is None:
             plan = job.plan(job.decoded_counts())
             if not plan.rows:
                 return job.nothing_to_do()
-        if plan.rows and not needs_model(plan):
+        if plan.rows and not plan.trains:
             job.prepared()
             return job.generated(None)
         if model is None:

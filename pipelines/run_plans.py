@@ -17,7 +17,6 @@ from pipelines.progress import log
 
 __all__ = [
     "job_of",
-    "needs_model",
     "refuse_empty",
     "refuse_unmakeable",
     "tell_ledger",
@@ -29,11 +28,6 @@ MOST_SHARD_BYTES = 2_000_000_000  # of pixels: a shard is held in memory by a wo
 _SHOWN = 10
 
 
-def needs_model(plan: AugmentPlan) -> bool:
-    """Whether a class is to be filled up by the generator."""
-    return any(target.synthetic and target.recipe == "gan" for target in plan.classes)
-
-
 def refuse_unmakeable(config: Config, plan: AugmentPlan) -> None:
     """ConfigError where a plan's shards are too large for a worker, or its model would know no classes."""
     shard_bytes = plan.shard_rows * plan.image.size**2 * plan.image.channels
@@ -43,7 +37,7 @@ def refuse_unmakeable(config: Config, plan: AugmentPlan) -> None:
             f"output.shard_rows={plan.shard_rows} makes shards of {shard_bytes / 1e9:.1f} GB of pixels, and a "
             f"worker holds a shard in memory; set it to {fitting} or less"
         )
-    if not config.model.conditional and len(plan.classes) > 1 and needs_model(plan):
+    if not config.model.conditional and len(plan.classes) > 1 and plan.trains:
         raise ConfigError(
             f"model.conditional=false learns one distribution, and {config.source.where} has "
             f"{len(plan.classes)} classes; set model.conditional=true or point source.uri at one class"
@@ -121,9 +115,13 @@ def tell_ledger(run: RunPlan, manifest: Manifest) -> None:
         return
     drawn = sum(one.drawn for one in manifest.ledger)
     accepted = sum(one.accepted for one in manifest.ledger)
-    log.info(
-        "gates: %s of %s candidates passed (%.1f%%)", f"{accepted:,}", f"{drawn:,}", 100 * accepted / drawn
-    )
+    if drawn:
+        log.info(
+            "gates: %s of %s candidates passed (%.1f%%)",
+            f"{accepted:,}", f"{drawn:,}", 100 * accepted / drawn,
+        )  # fmt: skip
+    if ungated := sum(one.ungated for one in manifest.ledger):
+        log.info("gates: %s samples are of recipes that no gate judges", f"{ungated:,}")
     short = [one for one in manifest.ledger if one.missing or one.fallback]
     for one in short[:_SHOWN]:
         log.warning("gates: %s", _line(run, one))
@@ -133,7 +131,7 @@ def tell_ledger(run: RunPlan, manifest: Manifest) -> None:
 
 def _line(run: RunPlan, one: ClassLedger) -> str:
     name = next(target.name for target in run.plan.classes if target.label == one.label)
-    planned = one.accepted + one.fallback + one.missing
+    planned = one.accepted + one.ungated + one.fallback + one.missing
     refused = ", ".join(
         f"{gate} {count:,}" for gate, count in sorted(one.refused.items(), key=lambda item: -item[1])
     )

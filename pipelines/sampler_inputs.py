@@ -21,11 +21,34 @@ from augment.quality.gates import GateKeeper
 from augment.recipes.contract import RealImages
 from augment.sampling.candidates import Candidates, Real
 from augment.sampling.gated import Filled, Rejected, Scores
+from augment.store.failures import ShardFailure
 from augment.types import ClassInfo, ImageShape, RowMarks, RunPlan, SampleBlock, ShardLedger, ShardSpec
 from pipelines.cluster import Device
 from pipelines.ingest import DecodedImages
 
-__all__ = ["SamplerInputs", "filled_of", "filled_to_table", "opened"]
+__all__ = [
+    "FILLED_SCHEMA",
+    "SamplerInputs",
+    "failure_to_table",
+    "filled_of",
+    "filled_to_table",
+    "no_row",
+    "opened",
+]
+
+
+FILLED_SCHEMA = pa.schema(
+    {
+        "spec": pa.binary(),
+        "pixels": pa.large_binary(),
+        "marks": pa.large_string(),
+        "ledger": pa.binary(),
+        "rejected": pa.string(),
+        "rejected_pixels": pa.binary(),
+        "failure": pa.binary(),
+    }
+)
+"""Of one row a shard: what it is filled with, or why it could not be."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +62,7 @@ class SamplerInputs:
     critic_key: str | None
     images: DecodedImages | None
     keep_rejected: int
+    ends_at: float | None = None  # seconds since 1970: from then on no shard is begun any more
 
 
 def opened(
@@ -79,6 +103,17 @@ def _real(inputs: SamplerInputs, keeper: GateKeeper | None) -> Real | None:
     return Real(RealImages(pixels_NHWC, class_index_N, classes), names_N, features_NF)
 
 
+def no_row() -> pa.Table:
+    """In place of a shard that is not made: a table of the same columns, and no row."""
+    return FILLED_SCHEMA.empty_table()
+
+
+def failure_to_table(failure: ShardFailure) -> pa.Table:
+    """One row, of a shard that could not be made."""
+    nothing = {name: [None] for name in FILLED_SCHEMA.names}
+    return pa.table(nothing | {"failure": [failure.to_json()]}, schema=FILLED_SCHEMA)
+
+
 def filled_to_table(filled: Filled) -> pa.Table:
     """One row: pixels flat and without a copy, the rest as JSON."""
     block = filled.block
@@ -89,13 +124,15 @@ def filled_to_table(filled: Filled) -> pa.Table:
     refused_pixels = b"".join(each.pixels_HWC.tobytes() for each in filled.rejected)
     return pa.table(
         {
-            "spec": pa.array([block.spec.to_json()], pa.binary()),
-            "pixels": pa.array([np.ascontiguousarray(block.pixels_BHWC).reshape(-1).data], pa.large_binary()),
-            "marks": pa.array([json.dumps(block.marks)], pa.large_string()),
-            "ledger": pa.array([filled.ledger.to_json() if filled.ledger else None], pa.binary()),
-            "rejected": pa.array([json.dumps(rejected)], pa.string()),
-            "rejected_pixels": pa.array([refused_pixels], pa.binary()),
-        }
+            "spec": [block.spec.to_json()],
+            "pixels": [np.ascontiguousarray(block.pixels_BHWC).reshape(-1).data],
+            "marks": [json.dumps(block.marks)],
+            "ledger": [filled.ledger.to_json() if filled.ledger else None],
+            "rejected": [json.dumps(rejected)],
+            "rejected_pixels": [refused_pixels],
+            "failure": [None],
+        },
+        schema=FILLED_SCHEMA,
     )
 
 

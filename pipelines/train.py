@@ -10,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 import ray.train
@@ -17,7 +18,7 @@ import ray.train.torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 
 from augment.config import Config
-from augment.errors import ConfigError
+from augment.errors import ConfigError, PartialError
 from augment.gan.config import TrainConfig
 from augment.gan.spec import TrainingSpec
 from augment.gan.training import Report
@@ -27,6 +28,9 @@ from pipelines.cluster import Cluster, Device, ray_errors
 from pipelines.ingest import DecodedImages
 from pipelines.judge import judge_for
 from pipelines.progress import Progress, log
+from pipelines.pulse import STALLED
+from pipelines.room import training_needs, with_room
+from pipelines.stopping import in_order
 from pipelines.train_worker import TrainJob, train_worker
 
 __all__ = ["fit", "pin_training", "training_spec"]
@@ -72,47 +76,89 @@ def fit(
     *,
     cluster: Cluster,
     progress: Progress,
+    ends_at: float | None = None,
 ) -> ModelRecord:
     """Train to the end, or from the last snapshot to the end, and publish the generator and its critic.
 
+    `ends_at` (seconds since 1970; None: no limit) is when the budget for training is over: it then ends well.
+
     Raises DivergenceError where training fails for good (and the snapshots are from before), ConfigError where
-    the name is taken or GPUs are missing.
+    the name is taken, GPUs are missing or memory does not do, RetryLaterError where nodes did not come,
+    PartialError where workers were lost too often or hung. On SIGTERM a snapshot is taken before KeyboardInterrupt.
     """
     pin_training(folder, spec)
     train = spec.train
+    cluster = with_room(cluster, training_needs(train), what="training")
     least, _ = train.worker_range
     device = cluster.device_for(train.device, processes=least, field="train.device")
+    if cluster.joined and train.device == "auto" and device == "cpu":
+        log.warning(
+            "train: on CPUs, as the cluster is now; train.device=gpu would wait for GPUs (ray.wait_s)"
+        )
     judge = judge_for(spec, folder, images, cluster=cluster, device=device, progress=progress)
     board = new_board()
     job = TrainJob(
         spec=spec.to_json(), store_uri=folder.store.uri, name=config.name, pixels=[images.pixels],
         class_index=[images.class_index], start_uri=_start_uri(train), judge=judge, board=board,
-        threads=_threads(train, cluster, device),
+        threads=_threads(train, cluster, device), stall_timeout_s=config.ray.stall_timeout_s,
+        ends_at=ends_at,
     )  # fmt: skip
     with progress.stage("train", total=train.budget_steps, unit="steps") as stage:
 
         def show(report: Report) -> None:
-            stage.advance_to(report.step, _describe(report))
+            stage.advance_to(
+                report.step, _describe(report), limit_left_s=report.limit_left_s, step=report.step
+            )
 
-        trainer = ray.train.torch.TorchTrainer(
-            train_worker,
-            train_loop_config={"job": job},
-            scaling_config=_scaling(train, cluster, device),
-            run_config=RunConfig(
-                name=f"{config.name}-{uuid.uuid4().hex[:8]}",  # Ray's own state of one attempt; ours is in the store
-                storage_path=_ray_storage(folder, cluster),
-                failure_config=_failure_config(train),
-            ),
-        )
         latest = folder.latest_step()
         log.info("train: %s", f"going on from step {latest}" if latest else "starting workers")
-        with ray_errors("training"), watching(board, show), _start_timeout(train), _python_ctrl_c():
-            trainer.fit()
+        with (
+            in_order("a snapshot is taken", board.ask_to_stop.remote),
+            _told_of_stalls(board),
+            ray_errors("training"),
+            watching(board, show),
+            _start_timeout(train),
+            _python_ctrl_c(),
+        ):
+            _trainer(job, train, folder, cluster, device).fit()
     record = folder.finished()
     assert record is not None  # noqa: S101  # rank 0 published it before fit() returned
     log.info("train: %s", _describe_end(record))
     log.info("train: %s", folder.store.uri_of(record.key))
     return record
+
+
+def _trainer(
+    job: TrainJob, train: TrainConfig, folder: ModelFolder, cluster: Cluster, device: Device
+) -> ray.train.torch.TorchTrainer:
+    return ray.train.torch.TorchTrainer(
+        train_worker,
+        train_loop_config={"job": job},
+        scaling_config=_scaling(train, cluster, device),
+        run_config=RunConfig(
+            name=f"{job.name}-{uuid.uuid4().hex[:8]}",  # Ray's own state of one attempt; ours is in the store
+            storage_path=_ray_storage(folder, cluster),
+            failure_config=_failure_config(train),
+        ),
+    )
+
+
+@contextmanager
+def _told_of_stalls(board: Any) -> Iterator[None]:
+    """Where workers were lost because they ended themselves, the error says so.
+
+    PartialError: what is stored is kept, and another start from the snapshot may well pass the place.
+    """
+    try:
+        yield
+    except PartialError as error:
+        stalled = ray.get(board.noted.remote(STALLED))
+        if stalled is None:
+            raise
+        raise PartialError(
+            f"training stopped: {stalled}; the log says where each of its threads was. What is stored is kept, run the "
+            "same command again to go on"
+        ) from error
 
 
 def _start_sha256(config: Config, folder: ModelFolder) -> str | None:
@@ -216,6 +262,7 @@ def _describe_end(record: ModelRecord) -> str:
         "steps": "all steps done",
         "max_kimg": "train.max_kimg reached",
         "max_time": "train.max_time is over",
+        "budget": "the budget's part for training is over",
         "plateau": "no better measurement any more, a plateau",
     }.get(record.ended or "", "done")
     exported = (

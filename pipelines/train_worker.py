@@ -5,10 +5,12 @@ trying again cannot mend, and publishing the result. How many workers there are 
 training itself is augment.gan's.
 """
 
+import logging
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 import ray.train
@@ -19,21 +21,27 @@ from augment.errors import AugmentError, ConfigError, RetryLaterError
 from augment.gan.critic import export_critic
 from augment.gan.finetune import start_from
 from augment.gan.generator import export_generator
+from augment.gan.memory import is_out_of_memory
 from augment.gan.spec import TrainingSpec
+from augment.gan.stopping import StoppedError
 from augment.gan.supervision import Evaluation, is_better
 from augment.gan.training import RealImages, Replica, Report, TrainState, train
 from augment.objects import open_store
 from augment.store.models import ClassQuality, JudgeRecord, ModelFolder
 from augment.types import sha256_hex
 from pipelines import metrics
-from pipelines.board import logging_to
+from pipelines.board import LogLine, logging_to
 from pipelines.evaluate import Evaluator, describe
 from pipelines.judge import open_judge
 from pipelines.progress import log
+from pipelines.pulse import Pulse, beating
 from pipelines.recorder import Recorder
 from pipelines.snapshots import StoredSnapshots
 
 __all__ = ["TrainJob", "train_worker"]
+
+MICRO_BATCHES = "micro-batches"
+"""The board's note of how many parts a step is computed in, once it did not fit in memory whole."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,8 @@ class TrainJob:
     judge: JudgeRecord | None
     board: Any
     threads: int
+    stall_timeout_s: float
+    ends_at: float | None = None  # seconds since 1970: when the budget for training is over
 
 
 def train_worker(loop_config: dict[str, Any]) -> None:
@@ -57,7 +67,9 @@ def train_worker(loop_config: dict[str, Any]) -> None:
     _stop_if_hopeless(job.board)
     torch.set_num_threads(job.threads)
     folder = ModelFolder(open_store(job.store_uri), job.name)
-    is_first = ray.train.get_context().get_world_rank() == 0
+    rank = ray.train.get_context().get_world_rank()
+    is_first = rank == 0
+    micro_batches = ray.get(job.board.noted.remote(MICRO_BATCHES)) or 1
     clock = metrics.SnapshotClock()
 
     def after_save(step: int) -> None:
@@ -66,6 +78,7 @@ def train_worker(loop_config: dict[str, Any]) -> None:
 
     with (
         logging_to(job.board) if is_first else nullcontext(),
+        beating(job.board, rank=rank, stall_timeout_s=job.stall_timeout_s) as pulse,
         closing(Recorder(folder, job.board)) if is_first else nullcontext() as recorder,
     ):
         snapshots = StoredSnapshots(
@@ -76,12 +89,18 @@ def train_worker(loop_config: dict[str, Any]) -> None:
         )
         try:
             with closing(snapshots):
-                state, steps = _train(job, folder, snapshots, recorder, clock)
+                state, steps = _train(job, folder, snapshots, recorder, clock, pulse, micro_batches)
+        except StoppedError:
+            return  # as it was asked to: the driver finds a snapshot and no model
         except RetryLaterError:
             raise  # the store did not answer: a new worker group may find it again
         except AugmentError as error:
             ray.get(job.board.set_fatal.remote(error))  # the same data and seed would fail the same way again
             raise
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            _refuse_memory(job, rank, micro_batches, error)
     if is_first:
         _publish(
             folder, state, steps=max(steps, folder.latest_step() or 0), training_sha256=sha256_hex(job.spec)
@@ -94,6 +113,8 @@ def _train(
     snapshots: StoredSnapshots,
     recorder: Recorder | None,
     clock: metrics.SnapshotClock,
+    pulse: Pulse,
+    micro_batches: int,
 ) -> tuple[TrainState, int]:
     """This rank's part in the training: the state to publish, and the last step that it reported."""
     context = ray.train.get_context()
@@ -128,14 +149,22 @@ def _train(
         replica=replica,
         snapshots=snapshots,
         start=start,
-        evaluate=_evaluate(job, folder, spec, images, replica.device) if replica.rank == 0 else None,
+        evaluate=_evaluate(job, folder, spec, images, replica.device, pulse) if replica.rank == 0 else None,
         on_report=on_report,
+        pulse=pulse,
+        micro_batches=micro_batches,
+        seconds_left=None if job.ends_at is None else max(0.0, job.ends_at - time.time()),
     )
     return state, steps
 
 
 def _evaluate(
-    job: TrainJob, folder: ModelFolder, spec: TrainingSpec, images: RealImages, device: torch.device
+    job: TrainJob,
+    folder: ModelFolder,
+    spec: TrainingSpec,
+    images: RealImages,
+    device: torch.device,
+    pulse: Pulse,
 ) -> Callable[[TrainState], Evaluation] | None:
     """Rank 0's measurement, which tells the log; None where this training has none."""
     if job.judge is None:
@@ -143,11 +172,39 @@ def _evaluate(
     measure = Evaluator(spec, images, open_judge(folder, job.judge, device=device), device=device)
 
     def evaluate(state: TrainState) -> Evaluation:
+        pulse.beat()
         evaluation = measure(state)
+        pulse.beat()
         log.info("train: %s", describe(evaluation, best=is_better(evaluation, state.watch.best)))
         return evaluation
 
     return evaluate
+
+
+def _refuse_memory(job: TrainJob, rank: int, micro_batches: int, error: BaseException) -> NoReturn:
+    """Have the next workers compute each step in halves; ConfigError, for good where that was tried already."""
+    train = TrainingSpec.model_validate_json(job.spec).train
+    what = f"worker {rank} is out of memory ({_first_line(error)})"
+    if micro_batches > 1:
+        refused = ConfigError(
+            f"training: {what}, though each step was computed in halves; lower model.width or "
+            f"train.batch_size={train.batch_size} (under another `name`: it is another model), or add train.workers"
+        )
+        ray.get(job.board.set_fatal.remote(refused))
+        raise refused from error
+    again = "from the last snapshot on, each step is computed in halves: the same updates, up to rounding"
+    ray.get([
+        job.board.note.remote(MICRO_BATCHES, 2),
+        job.board.post.remote(LogLine(logging.WARNING, f"train: {what}; {again}")),
+    ])  # fmt: skip
+    raise ConfigError(
+        f"training: {what}; train.max_failures leaves no try with half as much at a time: raise it, or lower model.width "
+        f"or train.batch_size={train.batch_size}"
+    ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0]
 
 
 def _publish(folder: ModelFolder, state: TrainState, *, steps: int, training_sha256: str) -> None:

@@ -22,6 +22,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a worker has a core, not the machine
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, which wait for Ray's processes: short ones then fill up the end of every process."""
+    items.sort(key=lambda item: not {"pipelines", "benchmarks"} & set(item.path.parts))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def croissant_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """mlcroissant keeps what it extracted by the archive's name, for ever: not beside an earlier run's."""

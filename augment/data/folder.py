@@ -113,12 +113,16 @@ class FolderFormat:
         store = open_store(self.place.root)
         with ThreadPoolExecutor(max_workers=_READ_THREADS) as pool:
             for key, data in zip(chunk.keys, pool.map(store.get, chunk.keys), strict=True):
-                yield ReadImage(key, data)
+                yield ReadImage(key, data, published=key)
 
     def names(self, keep_B: npt.NDArray[np.bool_]) -> list[str]:
         """See Format: each image's path below the root."""
         keys = self._kept_files().keys
         return [keys[row] for row in map(int, np.flatnonzero(keep_B))]
+
+    def published_names(self, keep_B: npt.NDArray[np.bool_]) -> list[str]:
+        """See Format."""
+        return self.names(keep_B)
 
     def _kept_files(self) -> _Files:
         if self._files is None:

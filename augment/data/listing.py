@@ -23,7 +23,7 @@ import numpy.typing as npt
 from augment.data.config import SourceConfig
 from augment.types import BadImage, ClassCounts, ClassInfo, canonical_json
 
-__all__ = ["Chunk", "Listing", "Source", "SourceCounts", "SourceItem", "fingerprint_of"]
+__all__ = ["Chunk", "FoundImage", "Listing", "Source", "SourceCounts", "SourceItem", "fingerprint_of"]
 
 
 class SourceItem(NamedTuple):
@@ -33,6 +33,14 @@ class SourceItem(NamedTuple):
     name: str
     data: bytes
     fault: str = ""  # why there are no bytes (`does not exist`); such an item is a bad image
+    published: str = ""  # what rows made from it call it: it tells no place (published.py)
+
+
+class FoundImage(NamedTuple):
+    """Where an image lies that published rows name."""
+
+    uri: str  # of the source's, as the config has it
+    name: str  # a human's, there
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,9 @@ class Source(Protocol):
 
     def names_of(self, item_F: Sequence[int]) -> Mapping[int, str]:
         """The names of these items alone, by item."""
+
+    def find_published(self, names: Iterable[str]) -> Mapping[str, FoundImage]:
+        """The images that published rows call by these names, by name; those that are not there (any more) are left out."""
 
     def held_out(self) -> Mapping[str, "Source"]:
         """Rows that are never trained on nor balanced, by split (`test`, `validation`); {} where no split is.

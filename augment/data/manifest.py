@@ -22,6 +22,7 @@ from augment.data.json_rows import json_label, json_object
 from augment.data.listing import Chunk
 from augment.data.packed import PackedText
 from augment.data.places import EtagDigest, Place, suffix_of
+from augment.data.published import name_below
 from augment.data.ranged import ranged_file
 from augment.data.read_ahead import read_ahead
 from augment.data.scan import Label, ReadImage, RowLog, Scan, is_learned, scan_of_labels, text_label
@@ -116,7 +117,7 @@ class ManifestFormat:
         targets = [_target(place, self.place.root, folder) for place in chunk.keys]
         for root, _ in targets:
             stores.setdefault(root, open_store(root))
-        limits = ImageLimits.of(self.config)
+        limits, home = ImageLimits.of(self.config), open_store(self.place.root).uri
 
         def read_one(item: tuple[str, tuple[str, str]]) -> ReadImage:
             place, (root, key) = item
@@ -127,7 +128,7 @@ class ManifestFormat:
                 return ReadImage(place, b"", "does not exist")
             if len(data) > limits.max_bytes:
                 return ReadImage(place, b"", f"is larger than source.max_image_mb={limits.max_megabytes:g}")
-            return ReadImage(place, data)
+            return ReadImage(place, data, published=self._published(root, key, home))
 
         yield from read_ahead(read_one, zip(chunk.keys, targets, strict=True), lambda image: len(image.data))
 
@@ -135,6 +136,19 @@ class ManifestFormat:
         """See Format: each place as the manifest writes it."""
         places = self._kept_rows().places
         return [places[row] for row in np.flatnonzero(keep_B).tolist()]
+
+    def published_names(self, keep_B: npt.NDArray[np.bool_]) -> list[str]:
+        """See Format: a path below the URI's folder, or a digest of the folder that it lies in elsewhere."""
+        kept, home = self._kept_rows(), open_store(self.place.root).uri
+        names = list[str]()
+        for row in np.flatnonzero(keep_B).tolist():
+            folder = kept.manifests[kept.manifest_B[row]].rpartition("/")[0]
+            names.append(self._published(*_target(kept.places[row], self.place.root, folder), home))
+        return names
+
+    def _published(self, root: str, key: str, home: str) -> str:
+        """What rows call the image of this store and key; `home` is the source's own store in full."""
+        return key if root == self.place.root else name_below(f"{root.rstrip('/')}/{key}", home)
 
     def _kept_rows(self) -> _Kept:
         if self._kept is None:

@@ -31,6 +31,7 @@ from augment.data.parquet_columns import (
 )
 from augment.data.parquet_labels import GroupLabels, Pair, read_group
 from augment.data.places import EtagDigest, Place
+from augment.data.published import placeless_name
 from augment.data.scan import FoundClasses, Label, ReadImage, Scan
 from augment.data.splits import split_of_word, splits_of_files, unknown_split
 from augment.errors import InputError
@@ -136,17 +137,27 @@ class ParquetFormat:
             for batch in file.iter_batches(batch_size=_READ_ROWS, row_groups=[group], columns=columns):
                 for data, path in zip(*bytes_and_paths(batch.column(0)), strict=True):
                     if row not in skipped:
-                        yield ReadImage(_row_name(key, first_row + row, path), data or b"")
+                        name, published = (
+                            _row_name(key, first_row + row, own) for own in (path, _told(path))
+                        )
+                        yield ReadImage(name, data or b"", published=published)
                     row += 1
 
     def names(self, keep_B: npt.NDArray[np.bool_]) -> list[str]:
         """See Format: `file.parquet#row`, and the image's own `path` behind it where it has one."""
-        names, start = list[str](), 0
+        return [_row_name(key, row, path) for key, row, path in self._rows_and_paths(keep_B)]
+
+    def published_names(self, keep_B: npt.NDArray[np.bool_]) -> list[str]:
+        """See Format: the `path` is of wherever the file was written, and may be absolute."""
+        return [_row_name(key, row, _told(path)) for key, row, path in self._rows_and_paths(keep_B)]
+
+    def _rows_and_paths(self, keep_B: npt.NDArray[np.bool_]) -> Iterator[tuple[str, int, str | None]]:
+        """File, row in it and the image's own path, of each row of `keep_B`."""
+        start = 0
         for file in self._kept_files():
             rows = sum(file.group_rows)
-            names += self._names_in(file, keep_B[start : start + rows])
+            yield from self._paths_in(file, keep_B[start : start + rows])
             start += rows
-        return names
 
     # ---- files ----------------------------------------------------------------------------------------
 
@@ -265,16 +276,17 @@ class ParquetFormat:
                 yield BadImage(name=_row_name(file.key, first_row + row), reason=reason)
             first_row += rows
 
-    def _names_in(self, file: _File, keep_B: npt.NDArray[np.bool_]) -> list[str]:
-        """Names of one file's rows; reads the `path` leaf alone."""
+    def _paths_in(self, file: _File, keep_B: npt.NDArray[np.bool_]) -> Iterator[tuple[str, int, str | None]]:
+        """Of one file's rows; reads the `path` leaf alone."""
         paths: list[str | None] = [None] * len(keep_B)
         if not keep_B.any():
-            return []
+            return
         if file.columns.has_paths:
             with self._opened(file.key) as parquet:
                 leaf = parquet.read(columns=[f"{self.config.image_column}.path"]).column(0)
                 paths = pc.struct_field(leaf, "path").to_pylist()
-        return [_row_name(file.key, row, paths[row]) for row in np.flatnonzero(keep_B).tolist()]
+        for row in np.flatnonzero(keep_B).tolist():
+            yield file.key, row, paths[row]
 
 
 def _pair_of_rows(files: Sequence[_File], positions: Sequence[dict[Pair, int]]) -> npt.NDArray[np.int32]:
@@ -293,6 +305,11 @@ def _is_data_file(key: str) -> bool:
     """A Parquet file; Hadoop's tools hide what starts with an underscore."""
     hidden = any(part.startswith("_") for part in key.split("/"))
     return key.lower().endswith(PARQUET_SUFFIX) and not hidden
+
+
+def _told(path: str | None) -> str | None:
+    """What published rows may tell of an image's own path."""
+    return placeless_name(path) if path else None
 
 
 def _row_name(key: str, row: int, path: str | None = None) -> str:

@@ -55,6 +55,7 @@ class ReadImage(NamedTuple):
     name: str
     data: bytes
     fault: str = ""  # why there are no bytes
+    published: str = ""  # see Format.published_names
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,9 @@ class Format(Protocol):
 
     def names(self, keep_B: npt.NDArray[np.bool_]) -> list[str]:
         """A human's name for each row of `keep_B`."""
+
+    def published_names(self, keep_B: npt.NDArray[np.bool_]) -> list[str]:
+        """What published rows call each row of `keep_B`, below its URI: a name that tells no place (published.py)."""
 
 
 class RowLog:

@@ -8,7 +8,7 @@ Axes: P = pairs of (split, class) of one place, B = rows of one place, then item
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from augment.data.config import HELD_OUT_SPLITS, SourceConfig
 from augment.data.label_map import DROPPED, ClassMap, class_map
-from augment.data.listing import Chunk, Listing, Source, SourceCounts, SourceItem
+from augment.data.listing import Chunk, FoundImage, Listing, Source, SourceCounts, SourceItem
+from augment.data.published import numbered_name
 from augment.data.scan import UNLABELLED, Format, Scan
 from augment.data.splits import check_splits
 from augment.errors import InputError
@@ -94,7 +95,8 @@ class SelectedSource:
         place = self.places[chunk.part]
         for offset, image in enumerate(place.read(chunk)):
             name = self._full_name(place, image.name)
-            yield SourceItem(chunk.first_index + offset, name, image.data, image.fault)
+            published = numbered_name(image.published, chunk.part, len(self.places))
+            yield SourceItem(chunk.first_index + offset, name, image.data, image.fault, published)
 
     def names(self) -> list[str]:
         """See Source; with several URIs a name begins with the place it lies at."""
@@ -119,6 +121,16 @@ class SelectedSource:
             for place, keep_B in zip(self.places, keep_by_place, strict=True)
         )
         return list(chain.from_iterable(by_place))
+
+    def find_published(self, names: Iterable[str]) -> dict[str, FoundImage]:
+        """See Source."""
+        wanted, found = set(names), dict[str, FoundImage]()
+        for part, (place, keep_B) in enumerate(zip(self.places, self._keep_by_place, strict=True)):
+            for name, own in zip(place.published_names(keep_B), place.names(keep_B), strict=True):
+                published = numbered_name(name, part, len(self.places))
+                if published in wanted:
+                    found[published] = FoundImage(place.place.uri, own)
+        return found
 
     def held_out(self) -> Mapping[str, Source]:
         """See Source."""

@@ -17,6 +17,7 @@ from augment.data.json_rows import json_label, json_object
 from augment.data.listing import Chunk
 from augment.data.packed import PackedText
 from augment.data.places import EtagDigest, Place
+from augment.data.published import placeless_name
 from augment.data.scan import Label, ReadImage, RowLog, Scan, is_learned, scan_of_labels, text_label
 from augment.data.splits import split_of_word, splits_of_files, unknown_split
 from augment.data.tar_index import BrokenTarError, Member, members_of
@@ -124,15 +125,25 @@ class WebDatasetFormat:
         stop = max(offset + size for offset, size in chunk.spans)
         data = open_store(self.place.root).get_range(chunk.container, start, stop)
         for name, (offset, size) in zip(chunk.keys, chunk.spans, strict=True):
-            yield ReadImage(_row_name(chunk.container, name), data[offset - start : offset - start + size])
+            yield ReadImage(
+                _row_name(chunk.container, name),
+                data[offset - start : offset - start + size],
+                published=_row_name(chunk.container, placeless_name(name)),
+            )
 
     def names(self, keep_B: npt.NDArray[np.bool_]) -> list[str]:
         """See Format: `shard.tar#name`."""
+        return [_row_name(shard, name) for shard, name in self._shards_and_names(keep_B)]
+
+    def published_names(self, keep_B: npt.NDArray[np.bool_]) -> list[str]:
+        """See Format: a member's name is its packer's own, and may be a path."""
+        return [_row_name(shard, placeless_name(name)) for shard, name in self._shards_and_names(keep_B)]
+
+    def _shards_and_names(self, keep_B: npt.NDArray[np.bool_]) -> Iterator[tuple[str, str]]:
         kept = self._kept_rows()
         shards = np.repeat(np.arange(len(kept.shards)), kept.shard_rows)
-        return [
-            _row_name(kept.shards[shards[row]], kept.names[row]) for row in np.flatnonzero(keep_B).tolist()
-        ]
+        for row in np.flatnonzero(keep_B).tolist():
+            yield kept.shards[shards[row]], kept.names[row]
 
     def _kept_rows(self) -> _Kept:
         if self._kept is None:

@@ -7,6 +7,7 @@ a batch does not divide evenly, slices differ by one, and `share` weighs a rank'
 B = this rank's samples, D = latent, E = class embedding, K = uniforms of one augmented image.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,20 @@ class UpdateDraws:
     augment_real_BK: Tensor
     augment_fake_BK: Tensor
 
+    def rows(self, begin: int, end: int) -> "UpdateDraws":
+        """Those of the samples `begin … end - 1`."""
+
+        def cut(draws: Tensor | None) -> Tensor | None:
+            return None if draws is None else draws[begin:end]
+
+        return UpdateDraws(
+            z_BD=self.z_BD[begin:end],
+            embedding_noise_BE=cut(self.embedding_noise_BE),
+            twin_noise_BE=cut(self.twin_noise_BE),
+            augment_real_BK=self.augment_real_BK[begin:end],
+            augment_fake_BK=self.augment_fake_BK[begin:end],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class StepBatch:
@@ -66,6 +81,27 @@ class StepBatch:
     mix_B: Tensor  # the gradient penalty's ε
     discriminator: UpdateDraws
     generator: UpdateDraws
+
+    @property
+    def rows(self) -> int:
+        """Samples in it."""
+        return len(self.class_B)
+
+    def split(self, parts: int) -> "list[StepBatch]":
+        """The same samples in at most `parts` batches, in order, each with at least one."""
+        edges = [self.rows * part // parts for part in range(parts + 1)]
+        return [self._rows(begin, end) for begin, end in itertools.pairwise(edges) if begin < end]
+
+    def _rows(self, begin: int, end: int) -> "StepBatch":
+        if (begin, end) == (0, self.rows):
+            return self
+        return StepBatch(
+            real_BCHW=self.real_BCHW[begin:end],
+            class_B=self.class_B[begin:end],
+            mix_B=self.mix_B[begin:end],
+            discriminator=self.discriminator.rows(begin, end),
+            generator=self.generator.rows(begin, end),
+        )
 
 
 class Batches:

@@ -108,7 +108,9 @@ class TrainConfig(ConfigModel):
     max_kimg: float | None = Field(default=None, gt=0)
     """Most thousands of real images shown; fewer steps than `steps` where that is less."""
 
-    max_time: str | None = Field(default=None, pattern=r"^(\d+(\.\d+)?[dhms])+$")
+    max_time: str | None = Field(
+        default=None, pattern=r"^(\d+(\.\d+)?[dhms])+$", examples=["90s", "20m", "1h30m"]
+    )
     """Most time for training, such as `90s`, `20m` or `1h30m`: the run measures its own speed and fits the
     schedules to what can be done in it; the clock is looked at each `log_every` steps. A run with it cannot be
     repeated to the last bit."""

@@ -4,6 +4,7 @@ Owns the wiring of one rank's players, draws, rates and losses. Knows no loop an
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -29,6 +30,7 @@ from augment.gan.step import (
     Objective,
     Player,
     Shown,
+    accumulate,
     apply_update,
     discriminator_loss,
     generator_loss,
@@ -44,12 +46,15 @@ TREND_DECAY = 0.98  # about fifty steps, a report's length
 class Game:
     """Both players on this rank, and the updates that set one against the other.
 
-    `share` is this rank's weight in the mean over ranks (see `Batches.share`).
+    `share` is this rank's weight in the mean over ranks (see `Batches.share`). An update's gradient is added up over
+    `micro_batches` parts of the batch: the mean over all of it, however many they are.
     """
 
-    def __init__(self, state: TrainState, replica: Replica, *, share: float = 1.0) -> None:
+    def __init__(
+        self, state: TrainState, replica: Replica, *, share: float = 1.0, micro_batches: int = 1
+    ) -> None:
         train, model = state.spec.train, state.spec.model
-        self._state, self._replica, self._share = state, replica, share
+        self._state, self._replica, self._share, self._micro_batches = state, replica, share, micro_batches
         precision = resolve_precision(train.precision, replica.device)
         self._objective = Objective(
             loss=LOSSES[train.loss],
@@ -76,6 +81,46 @@ class Game:
 
     def update_discriminator(self, batch: StepBatch, rates: Rates) -> dict[str, Tensor]:
         """D's turn: tell real from generated. Every `penalty_every`-th step pays the penalty for them all."""
+        logits: list[tuple[Tensor, Tensor]] = []
+
+        def loss_of(part: StepBatch) -> tuple[Tensor, dict[str, Tensor]]:
+            loss = self._discriminator_loss(part, rates)
+            logits.append((loss.real_logits_B.detach(), loss.fake_logits_B.detach()))
+            return loss.total, loss.terms
+
+        terms = self._turn(self._discriminator, batch, rates, loss_of)
+        real_logits_B, fake_logits_B = (torch.cat(parts) for parts in zip(*logits, strict=True))
+        return {**terms, **self._observe(real_logits_B, fake_logits_B)}
+
+    def update_generator(self, batch: StepBatch, rates: Rates) -> dict[str, Tensor]:
+        """G's turn: new latents of the same classes, against the discriminator as it now is."""
+        return self._turn(self._generator, batch, rates, lambda part: self._generator_loss(part, rates))
+
+    def _turn(
+        self,
+        player: Player,
+        batch: StepBatch,
+        rates: Rates,
+        loss_of: Callable[[StepBatch], tuple[Tensor, dict[str, Tensor]]],
+    ) -> dict[str, Tensor]:
+        """One update of `player` by the mean loss over the batch, part by part; the terms are means over it, too."""
+        player.optimizer.zero_grad(set_to_none=True)
+        parts, means = batch.split(self._micro_batches), dict[str, Tensor]()
+        for number, part in enumerate(parts, start=1):
+            weight = part.rows / batch.rows
+            with nullcontext() if number == len(parts) else player.unshared():
+                total, terms = loss_of(part)
+                accumulate(player, _weighed(total, weight * self._share))
+            for name, term in terms.items():
+                mean = _weighed(term.detach(), weight)
+                means[name] = means[name] + mean if name in means else mean
+        apply_update(
+            player, means, self.guard,
+            step=self._state.step, learning_rate=rates.learning_rate, beta2=rates.beta2,
+        )  # fmt: skip
+        return means
+
+    def _discriminator_loss(self, batch: StepBatch, rates: Rates) -> DiscriminatorLoss:
         train, draws = self._state.spec.train, batch.discriminator
         penalty_due = self._state.step % train.penalty_every == 0
         condition = Condition(batch.class_B, strength=rates.class_strength)
@@ -83,7 +128,7 @@ class Game:
             real = self._shown_real(batch, draws, rates)
             made = self._generate(self._generator.module, condition, draws)
             fake = self._shown_fake(made, draws, rates)
-        loss = discriminator_loss(
+        return discriminator_loss(
             self._discriminator.wrapped if penalty_due else self._learn,
             real,
             fake,
@@ -94,11 +139,9 @@ class Game:
             anchors=self._anchors if train.lecam_weight and self._state.step else None,  # of steps before
             loss_scale=self._discriminator.loss_scale,
         )
-        self._apply(self._discriminator, loss.total, loss.terms, rates)
-        return {**loss.terms, **self._observe(loss)}
 
-    def update_generator(self, batch: StepBatch, rates: Rates) -> dict[str, Tensor]:
-        """G's turn: new latents of the same classes, against the discriminator as it now is."""
+    def _generator_loss(self, batch: StepBatch, rates: Rates) -> tuple[Tensor, dict[str, Tensor]]:
+        """The total, and what it is made of."""
         draws = batch.generator
         condition = Condition(batch.class_B, strength=rates.class_strength)
         made = self._generate(self._make, condition, draws)
@@ -111,9 +154,7 @@ class Game:
                 self._objective,
             )
         terms = {**loss.terms, **self._generator_regularisers(made, condition, draws)}
-        total = loss.total + sum(terms[name] for name in terms if name not in loss.terms)
-        self._apply(self._generator, total, terms, rates)
-        return {name: term.detach() for name, term in terms.items()}
+        return loss.total + sum(terms[name] for name in terms if name not in loss.terms), terms
 
     def _generator_regularisers(
         self, made: GeneratorOutput, condition: Condition, draws: UpdateDraws
@@ -164,13 +205,13 @@ class Game:
         )
 
     @torch.no_grad()
-    def _observe(self, loss: DiscriminatorLoss) -> dict[str, Tensor]:
+    def _observe(self, real_logits_B: Tensor, fake_logits_B: Tensor) -> dict[str, Tensor]:
         """D's logits in figures, and what adapts to them: ADA's probability and LeCam's anchors."""
         train, state = self._state.spec.train, self._state
         sign = overfitting_sign(
-            loss.real_logits_B, loss.fake_logits_B, relativistic=self._objective.loss.generator_sees_real
+            real_logits_B, fake_logits_B, relativistic=self._objective.loss.generator_sees_real
         )
-        seen_3 = torch.stack([sign, loss.real_logits_B.mean(), loss.fake_logits_B.mean()])
+        seen_3 = torch.stack([sign, real_logits_B.mean(), fake_logits_B.mean()])
         if self._replica.world_size > 1:
             seen_3 = self._replica.sum(seen_3 * (self._share / self._replica.world_size))
         if train.ada_target is not None:
@@ -188,12 +229,6 @@ class Game:
         seen = {"overfitting sign": seen_3[0], "real logit": seen_3[1], "fake logit": seen_3[2]}
         probability = self._ada_probability
         return seen if probability is None else {**seen, "augment probability": probability}
-
-    def _apply(self, player: Player, total: Tensor, terms: dict[str, Tensor], rates: Rates) -> None:
-        apply_update(
-            player, total * self._share if self._share != 1 else total, terms, self.guard,
-            step=self._state.step, learning_rate=rates.learning_rate, beta2=rates.beta2,
-        )  # fmt: skip
 
     def _compiled(self, network: nn.Module) -> Callable[..., Any]:
         if not self._state.spec.train.compile:
@@ -213,3 +248,8 @@ class Game:
     @property
     def _anchors(self) -> LeCamAnchors:
         return LeCamAnchors(self._state.lecam_real, self._state.lecam_fake)
+
+
+def _weighed(value: Tensor, weight: float) -> Tensor:
+    """The product; the tensor itself where there is nothing to weigh."""
+    return value if weight == 1 else value * weight

@@ -9,6 +9,7 @@ B = samples, T = samples of one tile, D = latent, n = samples a class, K = class
 """
 
 import itertools
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from augment.errors import ConfigError
+from augment.gan.memory import is_out_of_memory
 from augment.gan.network_file import NetworkFile, NetworkInfo
 from augment.gan.networks import build_generator
 from augment.gan.networks.interface import Condition
@@ -34,6 +36,8 @@ __all__ = [
     "read_info",
     "sample_grid",
 ]
+
+log = logging.getLogger("augment")
 
 
 class GeneratorInfo(NetworkInfo):
@@ -74,11 +78,42 @@ class FrozenGenerator:
         """Pixels uint8 [B, H, W, C] of the samples with these indices within their classes.
 
         `attempt_B` counts the candidates for a sample, from 0 (None: all 0). A candidate is the same alone, in any
-        block and in any order, bit for bit on one kind of device.
+        block and in any order, bit for bit on one kind of device: where memory runs out, they are drawn in halves.
+        Raises ConfigError where it runs out again.
         """
         z_BD = self.latents(seed, class_index_B, sample_index_B, attempt_B)
         with one_cpu_thread():
-            return _pixels(self._network, z_BD, class_index_B, tile=self._tile, device=self._device)
+            try:
+                return self._draw(z_BD, class_index_B)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = str(error).partition("\n")[0]
+            log.warning("generate: out of memory (%s): %d samples are drawn in halves", reason, len(z_BD))
+            return self._draw_halves(z_BD, class_index_B)
+
+    def _draw(
+        self, z_BD: npt.NDArray[np.float32], class_index_B: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        return _pixels(self._network, z_BD, class_index_B, tile=self._tile, device=self._device)
+
+    def _draw_halves(
+        self, z_BD: npt.NDArray[np.float32], class_index_B: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """In halves, after what the allocator keeps is given back: by the same tiles, so to the same bits."""
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        halves = zip(np.array_split(z_BD, 2), np.array_split(class_index_B, 2), strict=True)
+        try:
+            return np.concatenate([self._draw(*half) for half in halves])
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ConfigError(
+                f"a forward pass of {self._tile} samples does not fit in memory; lower generate.batch_size (which decides "
+                "that on a GPU; the samples are another run's then), set generate.device=cpu, or train a model of less "
+                f"model.width than {self.info.model.width}"
+            ) from error
 
     def latents(
         self,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from augment.gan.config import ModelConfig, TrainConfig
 from augment.types import ImageShape, Record
 
-__all__ = ["Hardware", "gpus_for", "training_images_per_s"]
+__all__ = ["Hardware", "cpus_a_worker", "gpus_for", "training_images_per_s"]
 
 CORE_IMAGES_PER_S = 290.0
 """Real images a second shown by one core: dcgan of width 48, 32 px, gray, bf16, batch 64. Measured."""
@@ -34,6 +34,19 @@ def gpus_for(train: TrainConfig, hardware: Hardware) -> int:
     if train.device == "cpu" or (train.device == "auto" and hardware.gpus < least):
         return 0
     return min(most, max(least, hardware.gpus))
+
+
+def cpus_a_worker(train: TrainConfig, *, cpus: float, cpus_per_node: float, on_gpu: bool) -> float:
+    """CPUs that each training worker reserves: what the config says, else the cluster's are shared out among the
+    most workers that may come, within a node; 1 beside a GPU.
+    """
+    if train.cpus_per_worker is not None:
+        return train.cpus_per_worker
+    if on_gpu:
+        return 1.0
+    _, most = train.worker_range
+    share = min(cpus / most, cpus_per_node)
+    return float(int(share)) if share >= 1 else share
 
 
 def training_images_per_s(

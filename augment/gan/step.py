@@ -9,13 +9,14 @@ the player whose turn it is, and the other one is used bare and frozen, which co
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
 
 from augment.gan.divergence import DivergenceGuard, poisoned
 from augment.gan.lecam import LeCamAnchors, lecam
@@ -31,6 +32,7 @@ __all__ = [
     "Objective",
     "Player",
     "Shown",
+    "accumulate",
     "apply_update",
     "discriminator_loss",
     "generator_loss",
@@ -63,6 +65,11 @@ class Player:
             yield
         finally:
             self.module.requires_grad_(True)
+
+    def unshared(self) -> AbstractContextManager[None]:
+        """Gradients of inside stay with this rank, until a backward pass outside shares the sum."""
+        wrapped = self.wrapped
+        return wrapped.no_sync() if isinstance(wrapped, DistributedDataParallel) else nullcontext()
 
 
 class Shown(NamedTuple):
@@ -198,9 +205,13 @@ def generator_loss(
     return GeneratorLoss(total=adversarial + sum(extras.values()), adversarial=adversarial, extras=extras)
 
 
+def accumulate(player: Player, total: Tensor) -> None:
+    """Backward pass: add the gradient of `total` to what the player's parameters hold."""
+    poisoned(total if player.loss_scale is None else total * player.loss_scale[0].clone()).backward()  # type: ignore[no-untyped-call]
+
+
 def apply_update(
     player: Player,
-    total: Tensor,
     terms: Mapping[str, Tensor],
     guard: DivergenceGuard,
     *,
@@ -208,14 +219,12 @@ def apply_update(
     learning_rate: float,
     beta2: float,
 ) -> None:
-    """Backward pass, the guard's look at `terms` and gradient, and Adam's update.
+    """The guard's look at `terms` and the gradient that was accumulated, and Adam's update.
 
     Raises TroubleError before the update (on a GPU: makes this and later updates void until the host asks
     the guard).
     """
     scale = None if player.loss_scale is None else player.loss_scale[0].clone()
-    player.optimizer.zero_grad(set_to_none=True)
-    poisoned(total if scale is None else total * scale).backward()  # type: ignore[no-untyped-call]
     may_overflow = None if scale is None else scale > LEAST_SCALE
     found_inf = guard.watch(step, terms, player.module.parameters(), may_overflow=may_overflow)
     for group in player.optimizer.param_groups:

@@ -19,6 +19,7 @@ __all__ = [
     "ClassScore",
     "Ending",
     "Evaluation",
+    "TimeLimit",
     "Trend",
     "Trouble",
     "TroubleError",
@@ -32,7 +33,8 @@ __all__ = [
     "remedy_in_words",
 ]
 
-Ending = Literal["steps", "max_kimg", "max_time", "plateau"]
+Ending = Literal["steps", "max_kimg", "max_time", "budget", "plateau"]
+TimeLimit = Literal["max_time", "budget"]
 TroubleKind = Literal["divergence", "mode collapse", "discriminator overfitting"]
 
 COLLAPSED = 0.1  # of the real images' diversity: half of the classes below it are a collapse
@@ -120,8 +122,9 @@ class Watch(Record):
     troubles: tuple[Trouble, ...] = ()
     learning_rate_scale: float = 1.0
     augment_extra: float = 0.0
-    planned_steps: int | None = None  # fewer than asked for, once `max_time` is known to cut the run
-    elapsed_s: float = 0.0  # counted where `max_time` is set
+    planned_steps: int | None = None  # fewer than asked for, once a time limit is known to cut the run
+    limited_by: TimeLimit | None = None  # which limit they were planned by
+    elapsed_s: float = 0.0  # counted where there is a time limit
     best: Evaluation | None = None
     evaluations_since_best: int = 0
     alive: bool = False
@@ -220,6 +223,7 @@ def after_trouble(watch: Watch, good: Watch, trouble: Trouble, train: TrainConfi
             "augment_extra": extra,
             "elapsed_s": watch.elapsed_s,
             "planned_steps": None,  # what time is left is planned anew
+            "limited_by": None,
             "evaluations_since_best": 0,
             "suspicious_looks": 0,
             "ended": None,
@@ -244,16 +248,31 @@ def _can_augment_more(train: TrainConfig, extra: float) -> bool:
 
 
 def plan_within(
-    watch: Watch, train: TrainConfig, *, step: int, elapsed_s: float, steps_per_s: float
+    watch: Watch,
+    train: TrainConfig,
+    *,
+    step: int,
+    elapsed_s: float,
+    steps_per_s: float,
+    budget_s: float | None = None,
 ) -> Watch:
-    """The watch with `planned_steps` cut to what `max_time` leaves room for, and ended where it is over."""
-    limit_s = train.max_time_s
-    if limit_s is None:
+    """The watch with `planned_steps` cut to what the time leaves room for, and ended where it is over.
+
+    The limit is `max_time`, or `budget_s` where that is less: like `elapsed_s`, in seconds of training from its first
+    step, those before a resume included.
+    """
+    limits: list[tuple[float, TimeLimit]] = []
+    if train.max_time_s is not None:
+        limits.append((train.max_time_s, "max_time"))
+    if budget_s is not None:
+        limits.append((budget_s, "budget"))
+    if not limits:
         return watch
+    limit_s, name = min(limits)
     update: dict[str, object] = {"elapsed_s": elapsed_s}
     if elapsed_s >= limit_s:
-        update["ended"] = "max_time"
+        update |= {"ended": name}
     elif watch.planned_steps is None and elapsed_s >= MEASURED_SHARE * limit_s:
         fitting = step + int(COUNTED_ON * steps_per_s * (limit_s - elapsed_s))
-        update["planned_steps"] = max(step + 1, min(train.budget_steps, fitting))
+        update |= {"planned_steps": max(step + 1, min(train.budget_steps, fitting)), "limited_by": name}
     return watch.model_copy(update=update)

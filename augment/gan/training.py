@@ -25,6 +25,7 @@ from augment.gan.schedules import Rates
 from augment.gan.snapshots import MemorySnapshots, Snapshots
 from augment.gan.spec import TrainingSpec
 from augment.gan.state import TrainState, new_state
+from augment.gan.stopping import Pulse, StopAsker, StoppedError
 from augment.gan.supervision import (
     Ending,
     Evaluation,
@@ -40,7 +41,7 @@ from augment.gan.supervision import (
 )
 from augment.gan.vitals import Vitals
 
-__all__ = ["RealImages", "Replica", "Report", "TrainState", "TrainingSpec", "train"]
+__all__ = ["RealImages", "Replica", "Report", "TrainState", "TrainingSpec", "tensor_float_32", "train"]
 
 log = logging.getLogger("augment")
 
@@ -63,6 +64,7 @@ class Report:
     values: Mapping[str, float]
     diversity: Mapping[str, float] = field(default_factory=dict)
     evaluation: Evaluation | None = None  # where this step had one; of rank 0, as `diversity` is
+    limit_left_s: float | None = None  # what the nearest time limit leaves, where there is one; of rank 0
 
     @property
     def kimg(self) -> float:
@@ -79,6 +81,9 @@ def train(
     start: Callable[[TrainState], None] = lambda state: None,
     evaluate: Evaluate | None = None,
     on_report: Callable[[Report], None] = lambda report: None,
+    pulse: Pulse = lambda step: False,
+    micro_batches: int = 1,
+    seconds_left: float | None = None,
 ) -> TrainState:
     """Fit the GAN of `spec` to `images`, from the latest of `snapshots` or from the start.
 
@@ -87,12 +92,23 @@ def train(
     returned is then that of the best measurement, else the last. `on_report` comes each `log_every` steps
     and at the end.
 
+    `pulse` is called before each step; where rank 0's returns True, the run takes a snapshot and raises StoppedError
+    on all ranks, within about a second of training, and the same call goes on from that step. `micro_batches`
+    computes each update in so many parts, whose gradients add up: the loss of the whole batch in less memory, equal
+    up to the order of sums (twins are then compared within a part, as they are within a worker's images).
+
+    `seconds_left` (None: no limit) is what this call may take: the schedules are fitted to it and the run ends there,
+    at its best measurement, as `max_time` ends it; unlike that, it is no part of the spec.
+
     Raises InputError (images unlike the spec), ConfigError (batch size and workers; a snapshot of another
     spec), IntegrityError (a damaged snapshot), DivergenceError (mode collapse, an overfitting discriminator or
     divergence, after `remedies` were tried: the snapshots are from before).
     """
-    run = _Run(spec, images, replica or Replica(), snapshots or MemorySnapshots(), evaluate, on_report)
-    with closing(run), _tensor_float_32(allowed=spec.train.tf32):
+    run = _Run(
+        spec, images, replica or Replica(), snapshots or MemorySnapshots(), evaluate, on_report, pulse,
+        micro_batches, seconds_left,
+    )  # fmt: skip
+    with closing(run), tensor_float_32(allowed=spec.train.tf32):
         if not run.resume():
             run.begin(start)
         while run.state.watch.ended is None:
@@ -105,7 +121,7 @@ def train(
 
 
 @contextmanager
-def _tensor_float_32(*, allowed: bool) -> Iterator[None]:
+def tensor_float_32(*, allowed: bool) -> Iterator[None]:
     """Let a GPU's matrix products and convolutions round float32 inputs to 10 bits; elsewhere nothing changes."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = allowed
@@ -129,6 +145,9 @@ class _Run:
         snapshots: Snapshots,
         evaluate: Evaluate | None,
         on_report: Callable[[Report], None],
+        pulse: Pulse,
+        micro_batches: int,
+        seconds_left: float | None,
     ) -> None:
         batches = Batches(
             spec, images, rank=replica.rank, world_size=replica.world_size, device=replica.device
@@ -136,7 +155,9 @@ class _Run:
         self.state = new_state(spec, replica.device)
         self._spec, self._replica, self._snapshots = spec, replica, snapshots
         self._evaluate, self._on_report = evaluate, on_report
-        self._game = Game(self.state, replica, share=batches.share)
+        self._stop = StopAsker(replica, pulse)
+        self._ends_s = None if seconds_left is None else time.perf_counter() + seconds_left
+        self._game = Game(self.state, replica, share=batches.share, micro_batches=micro_batches)
         self._vitals = Vitals(spec, images, replica.device) if replica.rank == 0 else None
         self._prefetch = Prefetch(batches.step) if replica.device.type == "cuda" else None
         self._batch: Callable[[int], StepBatch] = self._prefetch or batches.step
@@ -178,13 +199,18 @@ class _Run:
 
             # Snapshot, unless it might be of a collapse.
             due = ended or is_best or state.step % train.snapshot_every == 0
-            if moved and due and not state.watch.suspicious_looks:
-                self._game.guard.raise_if_diverged()
-                self._snapshots.save(state, best=is_best)
+            if moved and due:
+                self._save(best=is_best)
 
             # Stop.
             if ended:
                 return
+
+            # Stop where that is asked for: the same run goes on from this very step.
+            if self._stop.stops_before(state.step):
+                if moved and not due:
+                    self._save(best=False)
+                raise StoppedError(state.step)
 
             # Gradients and updates: the discriminator's turn, then the generator's.
             rates, batch = self._rates(), self._batch(state.step)
@@ -195,6 +221,12 @@ class _Run:
             update_ema(state.ema, state.generator, decay=rates.ema_decay)
             state.step += 1
             account.rates = rates
+
+    def _save(self, *, best: bool) -> None:
+        """A snapshot of the state as it is, unless it might be of a collapse."""
+        if not self.state.watch.suspicious_looks:
+            self._game.guard.raise_if_diverged()
+            self._snapshots.save(self.state, best=best)
 
     def go_back(self, trouble: Trouble) -> None:
         """The one remedy: the last good snapshot (or the best), with what `after_trouble` changes."""
@@ -232,23 +264,39 @@ class _Run:
         report = account.report(state.step)
         verdict = self._replica.agree(lambda: self._judge(report, clock, at_end=at_end))
         if self._replica.rank == 0:
-            report = replace(report, diversity=verdict.diversity, evaluation=verdict.evaluation)
+            report = replace(
+                report,
+                diversity=verdict.diversity,
+                evaluation=verdict.evaluation,
+                limit_left_s=self._limit_left_s(clock),
+            )
         self._on_report(report)
         if verdict.trouble is not None:
             raise TroubleError(verdict.trouble)
         assert verdict.watch is not None  # noqa: S101  # a verdict is one or the other
         state.watch = verdict.watch
+        self._stop.keep_pace(verdict.steps_per_s)
         return state.watch.best is not None and state.watch.best.step == state.step
+
+    def _limit_left_s(self, clock: "_Clock") -> float | None:
+        limit_s, limits = self._spec.train.max_time_s, []
+        if limit_s is not None:
+            limits.append(limit_s - clock.elapsed_s)
+        if self._ends_s is not None:
+            limits.append(self._ends_s - time.perf_counter())
+        return max(0.0, min(limits)) if limits else None
 
     def _judge(self, report: Report, clock: "_Clock", *, at_end: bool) -> "_Verdict":
         """Rank 0's: what the newest figures say of the run."""
         train, state, step = self._spec.train, self.state, report.step
+        speed = report.images_per_second / train.batch_size
         watch = plan_within(
             state.watch,
             train,
             step=step,
             elapsed_s=clock.elapsed_s,
-            steps_per_s=report.images_per_second / train.batch_size,
+            steps_per_s=speed,
+            budget_s=None if self._ends_s is None else clock.elapsed_s + self._ends_s - time.perf_counter(),
         )
         last = at_end or watch.ended is not None
         assert self._vitals is not None  # noqa: S101  # rank 0 has them
@@ -262,8 +310,8 @@ class _Run:
                 evaluation = self._evaluate(state)
                 watch = after_evaluation(watch, train, evaluation, trend=state.trend)
         except TroubleError as error:
-            return _Verdict(None, error.trouble, diversity, evaluation)
-        return _Verdict(watch, None, diversity, evaluation)
+            return _Verdict(None, error.trouble, diversity, evaluation, speed)
+        return _Verdict(watch, None, diversity, evaluation, speed)
 
     def _rates(self) -> Rates:
         watch = self.state.watch
@@ -279,7 +327,7 @@ class _Run:
     def _ending(self) -> Ending:
         train = self._spec.train
         if self.state.watch.planned_steps is not None and self.state.step < train.budget_steps:
-            return "max_time"
+            return self.state.watch.limited_by or "max_time"
         return "max_kimg" if self.state.step < train.steps else "steps"
 
 
@@ -291,6 +339,7 @@ class _Verdict:
     trouble: Trouble | None
     diversity: Mapping[str, float]
     evaluation: Evaluation | None
+    steps_per_s: float  # rank 0's, so that all ranks go by one
 
 
 class _Clock:

@@ -182,4 +182,5 @@ def only_classes(arm: Arm, classes: Iterable[int]) -> Arm:
             f"arm {arm.name} cannot be had for the classes {list(chosen)} alone: it has no samples there"
         )
     digest = sha256_hex(canonical_json(list(chosen)))[:6]
-    return arm.model_copy(update={"name": f"{arm.name}@{digest}", "classes": chosen, "rarest": None})
+    name = arm.name.partition("@")[0]
+    return arm.model_copy(update={"name": f"{name}@{digest}", "classes": chosen, "rarest": None})

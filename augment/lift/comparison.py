@@ -6,6 +6,7 @@ S = seeds, N = images.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,18 @@ from augment.quality.intervals import Interval, compare, holm
 from augment.quality.label_metrics import Metric, confusion_matrices, metric_named
 from augment.types import Record
 
-__all__ = ["Comparison", "Predictions", "against", "best_of", "mean_metric"]
+__all__ = ["Comparison", "HeldOut", "Predictions", "against", "best_of", "mean_metric"]
 
 Predictions = Mapping[str, npt.NDArray[np.int64]]
 """Predicted class indices [S, N] by arm; row s of every arm is the same seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What every arm predicts of one set of held-out real images, and their classes [N]."""
+
+    predictions: Predictions
+    labels_N: npt.NDArray[np.int64]
 
 
 class Comparison(Record):

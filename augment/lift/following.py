@@ -16,6 +16,7 @@ from augment.lift.recommendation import Recommendation
 from augment.objects import ObjectNotFoundError, ObjectStore
 from augment.planning.config import BalanceConfig
 from augment.quality.config import GatesConfig
+from augment.recipes.config import ClassicConfig, SmoteConfig
 from augment.types import (
     ClassCounts,
     ClassInfo,
@@ -33,17 +34,32 @@ _AGAIN = "run `augment lift` again"
 
 
 class Making(Record):
-    """What decides a model's samples beside the model and the gates; by the names of the config's fields."""
+    """What decides samples beside the images, the model and the gates; by the names of the config's fields."""
 
     seed: int
     augmentation_sha256: str | None  # of output.augmentation
     max_attempts: int  # of gates
+    classic_sha256: str | None = None  # None, and no smote: recorded before recipes were followed
+    smote: SmoteConfig | None = None
 
 
-def making_of(seed: int, augmentation: str | dict[str, Any] | None, max_attempts: int) -> Making:
-    """Of `seed`, `output.augmentation` and `gates.max_attempts`."""
+def making_of(
+    seed: int,
+    augmentation: str | dict[str, Any] | None,
+    max_attempts: int,
+    classic: ClassicConfig | None = None,
+    smote: SmoteConfig | None = None,
+) -> Making:
+    """Of `seed`, `output.augmentation`, `gates.max_attempts`, `classic` and `smote`; the last two as they are by default."""
     digest = None if augmentation is None else sha256_hex(canonical_json(augmentation))
-    return Making(seed=seed, augmentation_sha256=digest, max_attempts=max_attempts)
+    changes = (classic or ClassicConfig()).model_dump(mode="json")
+    return Making(
+        seed=seed,
+        augmentation_sha256=digest,
+        max_attempts=max_attempts,
+        classic_sha256=sha256_hex(canonical_json(changes)),
+        smote=smote or SmoteConfig(),
+    )
 
 
 class Basis(Record):
@@ -107,23 +123,37 @@ class Advice(Record):
         counted = now.counts.counts in (there.counts, there.labelled)
         if now.counts.classes != there.classes or not counted or now.data_sha256 != there.data_sha256:
             return f"the one here was made for other training images than the source holds now; {_AGAIN}"
-        if not self.recommendation.augment:
+        if not self.recommendation.makes_samples:
             return None  # nothing is made that could differ
         return self._gates_differ(now) or self._making_differs(now) or self._fewer_are_made(now)
 
     def _gates_differ(self, now: Now) -> str | None:
-        if self.arm.source == "gan-gated" and now.gates != self.basis.gates:
+        source, name = self.arm.source, self.arm.name
+        if source == "gan-gated" and now.gates != self.basis.gates:
             return f"the one here was made with other gates than these; set `gates` as they were, or {_AGAIN}"
-        if self.arm.source == "gan" and now.gates is not None:
-            return f"{self.arm.name} has samples that no gate judged; set gates.enabled=false to make such"
+        if source == "smote" and now.making.smote is not None and now.making.smote.space == "features":
+            return (
+                f"{name} has samples between neighbours in the gates' features that no gate judged, and a run cannot "
+                f"make such; set smote.space=pixels, and {_AGAIN}"
+            )
+        if source in ("gan", "classic", "smote") and now.gates is not None:
+            return f"{name} has samples that no gate judged; set gates.enabled=false to make such"
         return None
 
     def _making_differs(self, now: Now) -> str | None:
-        there, here, gated = self.basis.making, now.making, self.arm.source == "gan-gated"
-        if there is None:
+        there, here, source = self.basis.making, now.making, self.arm.source
+        if there is None or (self.arm.is_control and there.smote is None):
             return f"the one here does not say how its samples were made; {_AGAIN}"
         if here.seed != there.seed:
             return f"the one here was made with seed={there.seed}, not {here.seed}; set it so, or {_AGAIN}"
+        if source == "classic" and here.classic_sha256 != there.classic_sha256:
+            return f"the one here was made with another `classic`; set it as it was, or {_AGAIN}"
+        if source == "smote" and here.smote != there.smote:
+            return f"the one here was made with another `smote`; set it as it was, or {_AGAIN}"
+        return None if self.arm.is_control else self._generating_differs(now, there)
+
+    def _generating_differs(self, now: Now, there: Making) -> str | None:
+        here, gated = now.making, self.arm.source == "gan-gated"
         if here.augmentation_sha256 != there.augmentation_sha256:
             was = "another" if there.augmentation_sha256 else "no"
             return f"the one here was made with {was} output.augmentation; set it as it was, or {_AGAIN}"

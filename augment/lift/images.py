@@ -5,6 +5,7 @@ Owns that they fit together, and that no image is on two sides. Knows neither ar
 N = images, H, W, C = rows, columns, channels, K = classes.
 """
 
+import copy
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -74,6 +75,14 @@ class LiftData:
                     f"{len(shared)} image(s) are in {pair} both: what is measured on them says nothing; "
                     "split by source, or remove duplicates"
                 )
+
+    def with_pools(self, pools: Mapping[Source, LabelledImages]) -> "LiftData":
+        """The same real images, which are checked already, with these pools. InputError where one doesn't fit."""
+        for name, images in pools.items():
+            _check(f"pool {name}", images, self.shape, len(self.class_names))
+        other = copy.copy(self)
+        object.__setattr__(other, "pools", dict(pools))
+        return other
 
     @property
     def shape(self) -> ImageShape:

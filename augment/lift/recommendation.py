@@ -1,63 +1,66 @@
 """What to do, class by class: a recipe and how far to fill, or 'don't augment' and why.
 
 Owns the decision. The arm is chosen on validation images, and so is the control that it must beat; the test
-images decide only whether the gain is real, by one comparison made once. Pure. Knows neither images nor
-networks.
+images decide only whether the gain is real, by one comparison made once. Advice is the arm that was measured, class by
+class and never a part of it. Where generated samples don't help, it is the control's own recipe, if it has one. Pure.
+Knows neither images nor networks.
 
 S = seeds, N = images, K = classes.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from augment.errors import InputError
 from augment.lift.arms import Arm
-from augment.lift.comparison import Predictions, best_of
+from augment.lift.comparison import HeldOut, best_of
 from augment.lift.mixture import filled_counts
+from augment.lift.narrowing import losing_classes, without_classes
 from augment.lift.scores import rarest_classes
 from augment.lift.supply import Untried
 from augment.quality.intervals import Interval, compare
 from augment.quality.label_metrics import Metric, mean_recall
-from augment.types import Record
+from augment.types import RecipeName, Record
 
-__all__ = ["ClassAdvice", "HeldOut", "Recommendation", "recommend"]
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOut:
-    """What every arm predicts of one set of held-out real images, and their classes [N]."""
-
-    predictions: Predictions
-    labels_N: npt.NDArray[np.int64]
+__all__ = ["ClassAdvice", "Recommendation", "recommend"]
 
 
 class ClassAdvice(Record):
     """One class: `samples` beside its real rows, made by `recipe`, or none."""
 
     name: str
-    recipe: Literal["gan", "none"]
+    recipe: RecipeName
     samples: int
     fill: float  # share of the gap to the largest class; 0 where none
-    recall_change: Interval | None  # on test images, against the control; None where nothing is added
+    recall_change: (
+        Interval | None
+    )  # on test images, against the control; None where nothing generated is added
     reason: str
 
 
 class Recommendation(Record):
-    """`train` names the arm to train by: the chosen one, or the control where the gain is not proved."""
+    """`train` names the arm to train by: the chosen one, or the control where the gain is not proved.
 
-    augment: bool
+    Without `augment`, `classes` have the control's samples: repeats, changed or interpolated real images, or none.
+    """
+
+    augment: bool  # with generated samples
     train: str
     chosen: str | None  # the generated arm that is best on validation; None where there is none
     control: str  # the control that is best on validation
     on_validation: Interval | None  # chosen less control, balanced accuracy
     on_test: Interval | None
-    tail_on_test: Interval | None  # the same, in mean recall of the three rarest classes
+    tail_on_test: Interval | None  # the same, in mean recall of the rarest classes
     reason: str
     classes: tuple[ClassAdvice, ...]
+
+    @property
+    def makes_samples(self) -> bool:
+        """Whether whoever follows it makes any sample, by whatever recipe."""
+        return any(one.samples for one in self.classes)
 
 
 def recommend(
@@ -83,26 +86,28 @@ def recommend(
     generated = {arm.name: validation.predictions[arm.name] for arm in arms if not arm.is_control}
     if not controls:
         raise InputError("no control among the arms: nothing can be said of what samples add; add `real`")
-    control = best_of(controls, validation.labels_N)
+    control = next(arm for arm in arms if arm.name == best_of(controls, validation.labels_N))
     if not generated:
-        return _without(control, None, None, _nothing_tried(untried), class_names)
+        instead = _advice_of_control(control, _nothing_tried(untried), class_names, counts_K)
+        return _without(control.name, None, None, _nothing_tried(untried), instead)
     chosen = next(arm for arm in arms if arm.name == best_of(generated, validation.labels_N))
-    differences = _Differences(chosen.name, control, validation, test, level)
+    differences = _Differences(chosen.name, control.name, validation, test, level)
     tail = mean_recall(rarest_classes(counts_K))
     on_test = differences.on_test()
-    reason = _reason(chosen.name, control, differences)
+    reason = _reason(chosen.name, control.name, differences)
     if differences.on_validation().estimate <= 0 or on_test.low <= 0:
-        return _without(control, chosen.name, differences, reason, class_names, tail=tail)
+        instead = _advice_of_control(control, reason, class_names, counts_K)
+        return _without(control.name, chosen.name, differences, reason, instead, tail=tail)
     return Recommendation(
         augment=True,
         train=chosen.name,
         chosen=chosen.name,
-        control=control,
+        control=control.name,
         on_validation=differences.on_validation(),
         on_test=on_test,
         tail_on_test=differences.on_test(tail),
         reason=reason,
-        classes=_advice(chosen, differences, class_names, counts_K),
+        classes=_advice(chosen, arms, differences, class_names, counts_K),
     )
 
 
@@ -162,11 +167,11 @@ def _without(
     chosen: str | None,
     differences: _Differences | None,
     reason: str,
-    class_names: Sequence[str],
+    instead: tuple[ClassAdvice, ...],
     *,
     tail: Metric | None = None,
 ) -> Recommendation:
-    """Don't augment: train as the control does."""
+    """Don't augment: train as the control does, with its own samples where it has any."""
     return Recommendation(
         augment=False,
         train=control,
@@ -176,44 +181,77 @@ def _without(
         on_test=differences.on_test() if differences else None,
         tail_on_test=differences.on_test(tail) if differences and tail else None,
         reason=reason,
-        classes=tuple(
-            ClassAdvice(name=name, recipe="none", samples=0, fill=0.0, recall_change=None, reason=reason)
-            for name in class_names
-        ),
+        classes=instead,
     )
 
 
 def _advice(
-    chosen: Arm, differences: _Differences, class_names: Sequence[str], counts_K: npt.NDArray[np.int64]
+    chosen: Arm,
+    arms: Sequence[Arm],
+    differences: _Differences,
+    class_names: Sequence[str],
+    counts_K: npt.NDArray[np.int64],
 ) -> tuple[ClassAdvice, ...]:
-    """Class by class, of an arm that is recommended. A class that loses on validation is better left as it is."""
+    """Class by class, of an arm that is recommended as it was measured; of a class that loses it is said."""
     wanted_K = filled_counts(chosen, counts_K)
+    losing = losing_classes(
+        chosen, differences.control, differences.validation, counts_K, level=differences.level
+    )
+    narrower = without_classes(chosen, losing, counts_K)
+    without = (
+        "the arm without such classes was measured too, and is no better"
+        if narrower is not None and narrower.digest in {arm.digest for arm in arms}
+        else "the arm without it was not measured, so nothing narrower is advised"
+    )
     advice = []
     for index, (name, wanted) in enumerate(zip(class_names, wanted_K.tolist(), strict=True)):
-        if not wanted:
-            reason = "the arm adds nothing to this class"
-            recipe: Literal["gan", "none"] = "none"
-        elif (seen := differences.on_validation(mean_recall([index]))).high < 0:
-            reason = (
-                f"its recall falls by {_points(-seen.estimate)} points on validation images; "
-                "without it the arm has not been measured: try it with only_classes"
-            )
-            recipe = "none"
-        else:
-            reason = f"part of {chosen.name}"
-            recipe = "gan"
-        given = recipe != "none"
+        reason = f"part of {chosen.name}" if wanted else "the arm adds nothing to this class"
+        if index in losing:
+            fall = -differences.on_validation(mean_recall([index])).estimate
+            reason += f", though its recall falls by {100 * fall:.2f} points on validation images: {without}"
         advice.append(
             ClassAdvice(
                 name=name,
-                recipe=recipe,
-                samples=wanted if given else 0,
-                fill=chosen.fill if given else 0.0,
+                recipe="gan" if wanted else "none",
+                samples=wanted,
+                fill=chosen.fill if wanted else 0.0,
                 recall_change=differences.on_test(mean_recall([index])) if wanted else None,
                 reason=reason,
             )
         )
     return tuple(advice)
+
+
+def _advice_of_control(
+    control: Arm, why: str, class_names: Sequence[str], counts_K: npt.NDArray[np.int64]
+) -> tuple[ClassAdvice, ...]:
+    """Class by class, what a recommended control is made of; `why` no generated samples are, where it has none."""
+    recipe, samples_K, of = _recipe_of_control(control, counts_K)
+    return tuple(
+        ClassAdvice(
+            name=name,
+            recipe=recipe if samples else "none",
+            samples=samples,
+            fill=control.fill if samples else 0.0,
+            recall_change=None,
+            reason=of if samples else why,
+        )
+        for name, samples in zip(class_names, samples_K.tolist(), strict=True)
+    )
+
+
+def _recipe_of_control(
+    control: Arm, counts_K: npt.NDArray[np.int64]
+) -> tuple[RecipeName, npt.NDArray[np.int64], str]:
+    """A control's recipe, its samples a class, and what they are part of.
+
+    Oversampling draws every class as often as the largest: as rows, that is repeats up to its count.
+    """
+    if control.source in ("duplicate", "classic", "smote"):
+        return control.source, filled_counts(control, counts_K), f"part of {control.name}"
+    if control.sampling == "classes":
+        return "duplicate", counts_K.max() - counts_K, f"repeats, as often as {control.name} draws them"
+    return "none", np.zeros_like(counts_K), ""
 
 
 def _points(share: float) -> str:

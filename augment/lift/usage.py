@@ -1,11 +1,11 @@
 """How often the same test images were asked: each answer that is acted upon makes the next one less honest.
 
-Owns the count and the warning. Where the record is kept is the caller's.
+Owns what a use is and the warning. Where uses are recorded and counted is the caller's.
 """
 
 from augment.types import Record, canonical_json, sha256_hex
 
-__all__ = ["TestUsage", "count_use", "question_of", "usage_warning"]
+__all__ = ["TestUsage", "question_of", "usage_warning"]
 
 
 class TestUsage(Record):
@@ -27,12 +27,6 @@ def question_of(*parts: str) -> str:
     same question, and its answer the same.
     """
     return sha256_hex(canonical_json(list(parts)))
-
-
-def count_use(usage: TestUsage | None, test_sha256: str, question: str) -> TestUsage:
-    """The record with this question in it; `usage` is None, or of other images, where these were never asked."""
-    known = usage.questions if usage is not None and usage.test_sha256 == test_sha256 else ()
-    return TestUsage(test_sha256=test_sha256, questions=known if question in known else (*known, question))
 
 
 def usage_warning(usage: TestUsage) -> str | None:

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from augment.lift.arms import Arm
-from augment.lift.comparison import Comparison, Predictions, against, best_of
+from augment.lift.comparison import Comparison, HeldOut, Predictions, against, best_of
 from augment.lift.config import LiftConfig
 from augment.lift.following import Basis
-from augment.lift.recommendation import HeldOut, Recommendation, recommend
+from augment.lift.recommendation import Recommendation, recommend
 from augment.lift.scores import Scores, mean_scores, rarest_classes, score
 from augment.lift.supply import Untried
 from augment.quality.label_metrics import mean_recall

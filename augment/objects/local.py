@@ -136,7 +136,7 @@ class LocalStore:
         False where `place` finds a file there; that one is as durable as ours would be.
         """
         target = self._path(key)
-        with _local_errors(str(target)):
+        with _local_errors(str(target), writing=len(data)):
             changed = _make_folders(target.parent)
             temporary = self._root / TEMPORARY_DIR / secrets.token_hex(16)
             try:
@@ -222,7 +222,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _local_errors(where: str) -> Iterator[None]:
+def _local_errors(where: str, writing: int | None = None) -> Iterator[None]:
+    """`writing`: bytes that are being written, for the message where there is no room for them."""
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
@@ -230,7 +231,8 @@ def _local_errors(where: str) -> Iterator[None]:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         if error.errno in _NO_ROOM:
-            raise RetryLaterError(f"{where}: {reason}; free some space and run again") from error
+            size = "" if writing is None else f", for {writing:,} bytes"
+            raise RetryLaterError(f"{where}: {reason}{size}; free some space and run again") from error
         if error.errno in (errno.EPERM, errno.EACCES, errno.EROFS, errno.EXDEV, errno.ENOTSUP, errno.EMLINK):
             raise ConfigError(
                 f"{where}: {reason}; check its owner and mode, and that its filesystem has hard links"

@@ -1,4 +1,4 @@
-"""Config of the plan: how far each class is filled up, in imbalanced-learn's vocabulary."""
+"""Config of the plan: how far each class is filled up, in imbalanced-learn's vocabulary; what it may cost."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from pydantic import Field
 
 from augment.types import ConfigModel
 
-__all__ = ["BalanceConfig"]
+__all__ = ["BalanceConfig", "BudgetConfig", "CostConfig", "PricesConfig"]
 
 
 class BalanceConfig(ConfigModel):
@@ -32,3 +32,33 @@ class BalanceConfig(ConfigModel):
     below_min_real: Literal["refuse", "skip", "generate"] = "refuse"
     """What to do with such a class: stop and name it (exit code 3), leave it as it is, or generate all
     the same."""
+
+
+class PricesConfig(ConfigModel):
+    """What hardware costs, in USD an hour; a job pays for what it holds, from its start to its end."""
+
+    cpu: float | None = Field(default=None, ge=0)
+    """Of one CPU of the cluster; `null`: not counted."""
+
+    gpu: float | None = Field(default=None, ge=0)
+    """Of one GPU that the job uses; `null`: not counted."""
+
+    machine: float | None = Field(default=None, ge=0)
+    """Of everything else together, or of the whole cluster where it is rented as one; `null`: not counted."""
+
+
+class CostConfig(ConfigModel):
+    """What a run costs."""
+
+    prices: PricesConfig = PricesConfig()
+
+
+class BudgetConfig(ConfigModel):
+    """The most that one command may use; it then stops with exit code 5, and the next one goes on."""
+
+    usd: float | None = Field(default=None, gt=0)
+    """Dollars, by `cost.prices` and what the cluster holds."""
+
+    hours: float | None = Field(default=None, gt=0)
+    """Hours from the command's start. Training ends at its best snapshot in time for generating, and generating
+    begins no shard any more; what is whole is kept."""

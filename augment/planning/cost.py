@@ -1,7 +1,7 @@
-"""What a plan will cost, before anything runs: bytes, shards, encoding, generating, training.
+"""What a plan may cost, before anything runs and with nothing measured: bytes, shards, encoding, generating, training.
 
-Every figure is an estimate from measured rates, good to about a factor of two, and `assumptions` says which
-rates were assumed. Pure; asks no cluster and no store.
+Every figure is a guess from rates that were measured elsewhere, good to about a factor of two, and `assumptions` says
+which rates were assumed. Pure; asks no cluster and no store. What a probe measures is augment.planning.forecast's.
 """
 
 from typing import Literal
@@ -49,8 +49,9 @@ class TrainingLoad(Record):
 
 
 class CostEstimate(Record):
-    """Estimated size and time of a run; times are those of the work itself, without queueing or start-up."""
+    """Guessed size and time of a run; times are those of the work itself, without queueing or start-up."""
 
+    basis: Literal["guessed"] = "guessed"
     rows: int
     shards: int
     bytes_per_image: int

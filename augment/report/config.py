@@ -25,6 +25,11 @@ class ReportConfig(ConfigModel):
     mlflow_experiment: str = Field(default="augment", min_length=1)
     """The experiment of `mlflow` that runs are logged in."""
 
+    openlineage: str | None = None
+    """Who is told of a run's lineage by OpenLineage events, START to COMPLETE or FAIL, with source and dataset: a
+    catalogue's `https://…` (its key comes from OPENLINEAGE_API_KEY), or a local file that events are added to; needs
+    `ray-augment[lineage]`. `null`: whom the library's own variables name, such as OPENLINEAGE_URL, else nobody."""
+
     tensorboard: str | None = None
     """A local folder: each finished run's figures and contact sheet are written below it for TensorBoard. Training
     curves are kept beside the model in any case. `null`: nowhere."""

@@ -116,13 +116,17 @@ def bad_images(bad: Sequence[BadImage]) -> RenderableType:
 def plan_chart(plan: AugmentPlan) -> RenderableType:
     """Each class before and after: real images as full blocks, synthetic samples as light ones.
 
-    Of a top-up, a column says how many synthetic rows the dataset holds already.
+    Of a top-up, a column says how many synthetic rows the dataset holds already; where a class is not made by the
+    generator, another how each is made.
     """
     targets = plan.classes
     order = sorted(range(len(targets)), key=lambda position: (-targets[position].real, position))
     longest = max((target.target for target in targets), default=0)
     tops_up = any(target.existing for target in targets)
-    headers = ["Class", "Real", *(["Existing"] if tops_up else []), "Synthetic", "Total", ""]
+    by_recipe = any(target.recipe != "gan" for target in targets)
+    headers = [
+        "Class", "Real", *(["Existing"] if tops_up else []), "Synthetic", *(["By"] if by_recipe else []), "Total", "",
+    ]  # fmt: skip
     table = _table(*headers)
     for position in _head_and_tail(order):
         if position is None:
@@ -132,7 +136,9 @@ def plan_chart(plan: AugmentPlan) -> RenderableType:
         made = f"+{target.synthetic:,}" if target.synthetic else "0"
         bar = StackedBar(target.real, target.existing + target.synthetic, longest)
         existing = [f"{target.existing:,}"] if tops_up else []
-        table.add_row(safe_text(target.name), f"{target.real:,}", *existing, made, f"{target.target:,}", bar)
+        recipe = [target.recipe if target.synthetic else ""] if by_recipe else []
+        total = f"{target.target:,}"
+        table.add_row(safe_text(target.name), f"{target.real:,}", *existing, made, *recipe, total, bar)
     legend = Text.assemble(
         (REAL_MARK, REAL_STYLE), " real   ", (SYNTHETIC_MARK, SYNTHETIC_STYLE), " synthetic"
     )
@@ -142,8 +148,8 @@ def plan_chart(plan: AugmentPlan) -> RenderableType:
     return Group(table, legend, *_first_lines(notes))
 
 
-def plan_summary(plan: AugmentPlan, cost: CostEstimate) -> RenderableType:
-    """The plan in a few lines: id, samples, classes, and the estimated size and time."""
+def plan_summary(plan: AugmentPlan, cost: CostEstimate | None) -> RenderableType:
+    """The plan in a few lines: id, samples, classes, and the guessed size and time, where nothing was measured."""
     filled = sum(1 for target in plan.classes if target.synthetic)
     real = sum(target.real for target in plan.classes)
     before = _ratio([target.real for target in plan.classes])
@@ -155,13 +161,16 @@ def plan_summary(plan: AugmentPlan, cost: CostEstimate) -> RenderableType:
     grid.add_row("Synthetic", f"{plan.rows:,} samples in {filled:,} of {len(plan.classes):,} classes")
     grid.add_row("Dataset", f"{real:,} real images; imbalance ratio {before:,.1f} before, {after:,.1f} after")
     shards = f"{plan.num_shards:,} {_plural(plan.num_shards, 'shard')} of up to {plan.shard_rows:,} rows"
+    if cost is None:
+        return grid
     grid.add_row("Output", f"{shards}, about {human_bytes(cost.total_bytes)}")
     if cost.train_s is not None:
         grid.add_row("Training", _about(cost.train_s))
     grid.add_row("Generating", _about(cost.generate_s))
     grid.add_row("Encoding", f"{_about(cost.encode_core_s)} of one CPU core")
     for index, assumption in enumerate(cost.assumptions):
-        grid.add_row("" if index else "Assuming", Text(assumption, style="dim"))
+        grid.add_row("" if index else "Guessing", Text(assumption, style="dim"))
+    grid.add_row("", Text("good to about a factor of two; --probe 30s measures this model here", style="dim"))
     return grid
 
 

@@ -113,6 +113,7 @@ class _ClassCount:
 
     planned: int
     accepted: int = 0
+    ungated: int = 0
     drawn: int = 0
     refused: Counter[str] = field(default_factory=Counter)
 
@@ -216,7 +217,12 @@ class _Filling:
             own = np.flatnonzero(passed & (self._class_index_S[open_S] == class_index))
             passed[own[self._repeats(class_index, looked, rows[own])]] = False
         for slot, row, accepted in zip(open_S.tolist(), rows.tolist(), passed.tolist(), strict=True):
-            count = self._counts[int(self._class_index_S[slot])]
+            class_index = int(self._class_index_S[slot])
+            count = self._counts[class_index]
+            if not GATES_OF_RECIPE[self._run.plan.classes[class_index].recipe]:
+                count.ungated += 1
+                self._take(slot, looked, row)
+                continue
             count.drawn += 1
             if accepted:
                 count.accepted += 1
@@ -323,10 +329,11 @@ class _Looked:
 
 
 def _ledger(label: int, count: _ClassCount, *, fallback: bool) -> ClassLedger:
-    left = count.planned - count.accepted
+    left = count.planned - count.accepted - count.ungated
     return ClassLedger(
         label=label,
         accepted=count.accepted,
+        ungated=count.ungated,
         fallback=left if fallback else 0,
         missing=0 if fallback else left,
         drawn=count.drawn,

@@ -93,7 +93,7 @@ def _check(run: RunPlan, ledger: ShardLedger) -> None:
     for counts, pieces in ((planned, spec.pieces), (missing, ledger.missing)):
         for piece in pieces:
             counts[run.plan.classes[piece.class_index].label] += piece.count
-    told = {one.label: one.accepted + one.fallback + one.missing for one in ledger.classes}
+    told = {one.label: one.accepted + one.ungated + one.fallback + one.missing for one in ledger.classes}
     lacking = {one.label: one.missing for one in ledger.classes}
     drawn = all(one.accepted + sum(one.refused.values()) == one.drawn for one in ledger.classes)
     if told != dict(planned) or lacking != dict(missing) or not drawn:
@@ -108,7 +108,8 @@ class _Sum:
         self.refused: Counter[str] = Counter()
 
     def add(self, one: ClassLedger) -> None:
-        self.counts.update(accepted=one.accepted, fallback=one.fallback, missing=one.missing, drawn=one.drawn)
+        self.counts.update(accepted=one.accepted, ungated=one.ungated, fallback=one.fallback)
+        self.counts.update(missing=one.missing, drawn=one.drawn)
         self.refused.update(one.refused)
 
     def ledger(self, label: int) -> ClassLedger:

@@ -5,15 +5,28 @@ standard error; `--json` prints one JSON document; exit codes are those of augme
 imports what it needs when it runs, so `--help` and `plan` answer at once, without torch or Ray.
 """
 
+import signal
 import sys
 from typing import NoReturn
 
 import typer
-from rich.console import Console
 
-from augment.errors import AugmentError
-from pipelines.cli import datasets, exporting, history, jobs, lifting, reporting, submitting, upkeep
+from augment.errors import AugmentError, PartialError
+from pipelines.cli import (
+    datasets,
+    exporting,
+    history,
+    jobs,
+    lifting,
+    planning,
+    reporting,
+    status,
+    submitting,
+    upkeep,
+)
 from pipelines.cli.shared import print_json
+from pipelines.log_lines import say_error
+from pipelines.stopping import heeding_sigterm, was_asked
 
 __all__ = ["app", "main"]
 
@@ -22,14 +35,14 @@ INTERRUPTED = 130  # as a shell reports Ctrl-C
 VERBS = (
     jobs.init,
     jobs.inspect,
-    jobs.plan,
+    planning.plan,
     jobs.train,
     jobs.generate,
     jobs.run,
     jobs.demo,
     lifting.lift,
     submitting.submit,
-    submitting.status,
+    status.status,
     submitting.logs,
     submitting.cancel,
     submitting.render,
@@ -60,14 +73,26 @@ for verb in VERBS:
 def main() -> NoReturn:
     """Run the command; every AugmentError becomes a line on standard error and its exit code."""
     try:
-        app()
+        with heeding_sigterm():
+            app()
     except AugmentError as error:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", markup=False, highlight=False)
+        say_error(str(error), error.exit_code)
         if "--json" in sys.argv:
             print_json({"ok": False, "error": str(error), "exit_code": error.exit_code})
         sys.exit(error.exit_code)
     except SystemExit as ended:
+        if ended.code == signal.SIGTERM or (was_asked() and ended.code == INTERRUPTED):
+            _end_terminated()
         if ended.code == INTERRUPTED:
             typer.echo("stopped; what is stored is kept, the same command goes on from there", err=True)
         raise
     raise AssertionError("typer ends the process itself")
+
+
+def _end_terminated() -> NoReturn:
+    """As any job that is stopped before its end: whoever retries what is partly done retries this."""
+    said = "stopped by SIGTERM; what is stored is kept, the same command goes on from there"
+    say_error(said, PartialError.exit_code)
+    if "--json" in sys.argv:
+        print_json({"ok": False, "error": said, "exit_code": PartialError.exit_code})
+    sys.exit(PartialError.exit_code)

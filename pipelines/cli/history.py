@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from augment.errors import ConfigError
-from pipelines.cli.shared import AsJson, DatasetUri, Mode, Quiet, Version, print_json, progress_of
+from pipelines.cli.shared import AsJson, DatasetUri, Mode, Quiet, Version, load, print_json, progress_of
 
 if TYPE_CHECKING:
     from augment.objects import ObjectStore
@@ -27,6 +27,14 @@ ClassNames = Annotated[
 ]
 Why = Annotated[str, typer.Option(help="The reason; the log shows it for as long as the dataset lives.")]
 SampleId = Annotated[str, typer.Argument(metavar="SAMPLE_ID", help="As in the column sample_id.")]
+OfSource = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="The run's config: say where its source holds the images that the sample is of.",
+    ),
+]
 ImagePath = Annotated[Path | None, typer.Option("--image", help="Write the stored sample there, as PNG.")]
 
 
@@ -113,22 +121,28 @@ def explain(
     sample_id: SampleId,
     version: Version = None,
     image: ImagePath = None,
+    config: OfSource = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     progress: Mode = "auto",
 ) -> None:
     """Say where a sample comes from, make it again from the stored model, and compare the pixels."""
     from pipelines.explain import explain as explain_sample
+    from pipelines.explain import find_source_images
 
+    places: dict[str, str] = {}
     with progress_of(progress, quiet).stage("explain"):
         explained = explain_sample(uri, sample_id, version)
+        if config is not None:
+            places = find_source_images(load(config, None).source, explained.provenance.source_images)
     if image is not None:
         _write_image(image, explained)
     if as_json:
         document = explained.provenance.model_dump(mode="json")
-        print_json(document | {"remake": explained.remake.model_dump(mode="json")})
+        remake = explained.remake.model_dump(mode="json")
+        print_json(document | {"source_images_at": places, "remake": remake})
     else:
-        _print_explanation(explained)
+        _print_explanation(explained, places)
 
 
 def _opened(uri: str) -> "tuple[ObjectStore, int | None]":
@@ -164,7 +178,8 @@ def _write_image(path: Path, explained: "Explanation") -> None:
         raise ConfigError(f"--image={path} can't be written: {error.strerror}") from error
 
 
-def _print_explanation(explained: "Explanation") -> None:
+def _print_explanation(explained: "Explanation", places: dict[str, str]) -> None:
+    """`places` say where real images lie, by the names that the sample has for them."""
     from augment.report.history_tables import fields_grid
 
     said, remake = explained.provenance, explained.remake
@@ -184,6 +199,7 @@ def _print_explanation(explained: "Explanation") -> None:
         *(("Revoked", line) for line in revoked),
         ("Recipe", f"{said.recipe}, candidate {said.attempt + 1}"),
         *(("Made from", name) for name in said.source_images),
+        *(("Lies at", places[name]) for name in said.source_images if name in places),
         *(
             (("Model", said.generator_sha256), ("", said.model or "not in this dataset any more"))
             if made_by_a_model

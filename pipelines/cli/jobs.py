@@ -1,7 +1,6 @@
 """Verbs that take a config: what a job would do, a part of it, all of it."""
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,9 +25,15 @@ if TYPE_CHECKING:
     from pipelines.progress import Progress
     from pipelines.run import RunResult
 
-__all__ = ["demo", "generate", "init", "inspect", "plan", "run", "train"]
+__all__ = ["Deep", "census_of", "demo", "generate", "init", "inspect", "run", "train"]
 
 Deep = Annotated[bool, typer.Option("--deep", help="Look into every image, not only at labels.")]
+Budget = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget", help="The most that this command may use: hours=2, or usd=5 (with cost.prices)."
+    ),
+]
 
 
 def init(path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("augment.yaml")) -> None:
@@ -58,7 +63,7 @@ def inspect(
     from augment.report.tables import census_table, set_aside
 
     loaded = load(config, set_)
-    census = _census(loaded, deep, progress_of(progress, quiet))
+    census = census_of(loaded, deep, progress_of(progress, quiet))
     if as_json:
         print_json(census.model_dump(mode="json"))
     else:
@@ -69,47 +74,6 @@ def inspect(
             Console().print(duplicates_table(census.duplicates))
 
 
-def plan(
-    config: ConfigPath,
-    set_: Overrides = None,
-    deep: Deep = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    progress: Mode = "auto",
-) -> None:
-    """Say how many samples each class needs, what the preset chooses, and what it all costs. Makes nothing."""
-    from augment.report.tables import chosen_table, plan_chart, plan_summary
-    from pipelines.planning import cost_of, existing_for, plan_for, why_nothing
-    from pipelines.presets import choices_document, local_hardware, settled
-
-    loaded = load(config, set_)
-    census = _census(loaded, deep, progress_of(progress, quiet))
-    planned = plan_for(loaded, census.counts, existing_for(loaded))
-    hardware = local_hardware(loaded.ray)
-    preset = settled(loaded, census.counts, hardware)
-    cost = cost_of(planned, preset.config, hardware)
-    if as_json:
-        document = planned.model_dump(mode="json")
-        document |= {"plan_id": planned.plan_id, "rows": planned.rows, "shards": planned.num_shards}
-        document |= {"estimate": cost.model_dump(mode="json"), "bad": len(census.bad), "deep": deep}
-        document |= {"preset": choices_document(preset, hardware)}
-        print_json(document)
-    else:
-        console = Console()
-        console.print(plan_chart(planned))
-        console.print(plan_summary(planned, cost))
-        if not planned.rows:
-            console.print(f"nothing to make: {why_nothing(loaded)}")
-        console.print(chosen_table(preset.chosen, hardware, preset.warnings))
-        if preset.chosen and (loaded.ray.address or os.environ.get("RAY_ADDRESS")) not in (None, "local"):
-            console.print("the Ray cluster was not asked: on it, the choice may differ", style="dim")
-        if not deep:
-            left_out = f"{len(census.bad)} bad file(s) are left out; " if census.bad else ""
-            console.print(
-                f"{left_out}no image was opened: --deep counts those that can't be read", style="dim"
-            )
-
-
 def train(
     config: ConfigPath,
     set_: Overrides = None,
@@ -118,10 +82,12 @@ def train(
     progress: Mode = "auto",
 ) -> None:
     """Fit the GAN only; a killed training goes on from its last snapshot."""
+    from pipelines.heartbeat import beating
     from pipelines.run import train as train_job
 
-    shown = progress_of(progress, quiet)
-    model, uri = train_job(load(config, set_), shown)
+    loaded, shown = load(config, set_), progress_of(progress, quiet)
+    with beating(loaded, shown, "train"):
+        model, uri = train_job(loaded, shown)
     if as_json:
         print_json({"model": uri, "sha256": model.sha256, "steps": model.steps, "seconds": shown.seconds})
     else:
@@ -136,22 +102,36 @@ def generate(
     progress: Mode = "auto",
 ) -> None:
     """Generate and commit from the model that `train` made."""
+    from pipelines.heartbeat import beating
+    from pipelines.lineage import lineage_of
     from pipelines.run import generate as generate_job
 
-    _print_result(generate_job(load(config, set_), progress_of(progress, quiet)), as_json)
+    loaded, shown = load(config, set_), progress_of(progress, quiet)
+    with beating(loaded, shown, "generate"):
+        with lineage_of(loaded, "generate") as made:
+            result = made(generate_job(loaded, shown))
+        _print_result(result, as_json)
 
 
 def run(
     config: ConfigPath,
     set_: Overrides = None,
+    budget: Budget = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     progress: Mode = "auto",
 ) -> None:
     """Do the whole job: count, plan, train, generate, commit, look. Run again to resume."""
+    from pipelines.heartbeat import beating
+    from pipelines.lineage import lineage_of
     from pipelines.run import run as run_job
 
-    _print_result(run_job(load(config, set_), progress_of(progress, quiet)), as_json)
+    loaded = load(config, [*(set_ or []), *(f"budget.{each}" for each in budget or [])])
+    shown = progress_of(progress, quiet)
+    with beating(loaded, shown, "run"):
+        with lineage_of(loaded, "run") as made:
+            result = made(run_job(loaded, shown))
+        _print_result(result, as_json)
 
 
 def demo(
@@ -170,7 +150,8 @@ def demo(
     _print_result(result, as_json)
 
 
-def _census(config: "Config", deep: bool, progress: "Progress") -> "Census":
+def census_of(config: "Config", deep: bool, progress: "Progress") -> "Census":
+    """The classes, counted; with `deep` every image is looked into."""
     from augment.data.census import images_to_open, take_census
     from augment.data.sources import open_source
 

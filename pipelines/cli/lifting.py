@@ -30,10 +30,13 @@ def lift(
     progress: Mode = "auto",
 ) -> None:
     """Measure whether samples help: classifiers with and without them, judged on held-out real images."""
+    from pipelines.heartbeat import beating
     from pipelines.lift_job import lift as lift_job
 
     named = [name.strip() for name in arms.split(",") if name.strip()] if arms is not None else []
-    outcome = lift_job(load(config, set_), progress_of(progress, quiet), arms=named, seeds=seeds)
+    loaded, shown = load(config, set_), progress_of(progress, quiet)
+    with beating(loaded, shown, "lift"):
+        outcome = lift_job(loaded, shown, arms=named, seeds=seeds)
     if as_json:
         document = outcome.result.model_dump(mode="json")
         print_json({"uri": outcome.uri} | document | {"seconds": outcome.seconds})
@@ -105,9 +108,10 @@ def _lines(result: "LiftResult") -> list[str]:
     lines += [f"warning         {warning}" for warning in result.warnings]
     if advice.augment:
         lines.append(f"recommendation  augment, and train by {advice.train}: {advice.reason}")
-        lines.append("to follow it    augment run … --set recipe=auto")
     else:
         lines.append(f"recommendation  do not augment; train by {advice.train}: {advice.reason}")
+    if advice.makes_samples:
+        lines.append("to follow it    augment run … --set recipe=auto")
     return lines
 
 

@@ -31,7 +31,9 @@ Overrides = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and the result.")]
-Mode = Annotated[str, typer.Option("--progress", help="auto, tty (bars), log (lines) or none.")]
+Mode = Annotated[
+    str, typer.Option("--progress", help="auto, tty (bars), log (lines), json (lines of JSON) or none.")
+]
 DatasetUri = Annotated[str, typer.Argument(help="The dataset: a folder or s3://bucket/prefix.")]
 Version = Annotated[int | None, typer.Option(help="A version; the newest by default.")]
 

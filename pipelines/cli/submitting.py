@@ -1,4 +1,4 @@
-"""Verbs of batch submission: a job handed to a scheduler, asked about, followed and stopped.
+"""Verbs of batch submission: a job handed to a scheduler, followed and stopped. How it stands, cli/status.py tells.
 
 What they do is pipelines.submit's; here are their options, what they print, and the exit code of a job that is waited
 for: the job's own, by the contract.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from augment.config import Config
     from pipelines.submit.desk import Desk, Seen
 
-__all__ = ["cancel", "logs", "render", "status", "submit"]
+__all__ = ["cancel", "logs", "render", "submit"]
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -99,28 +99,6 @@ def submit(
         print_json({"dataset": desk.store.uri, **seen.document()})
     else:
         typer.echo(seen.attempt.run_id)
-
-
-def status(
-    uri: DatasetUri,
-    run_id: Asked = None,
-    cluster: ClusterFile = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    progress: Mode = "auto",
-) -> None:
-    """Say how a submitted run stands, by the word of what runs it."""
-    progress_of(progress, quiet)
-    desk, chosen = _desk(uri, run_id, cluster)
-    seen = desk.look(desk.last(chosen))
-    if as_json:
-        print_json({"dataset": desk.store.uri, **seen.document()})
-        return
-    typer.echo(f"run      {chosen}, attempt {seen.attempt.number}")
-    typer.echo(f"state    {seen.status.state}{_coded(seen)}")
-    typer.echo(f"backend  {seen.attempt.backend}: {seen.status.where}")
-    if seen.status.reason:
-        typer.echo(f"reason   {seen.status.reason}")
 
 
 def logs(uri: DatasetUri, run_id: Asked = None, cluster: ClusterFile = None, follow: Follow = False) -> None:

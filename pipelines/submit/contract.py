@@ -7,15 +7,17 @@ a job of its own with a name of its own, since a backend's names (a Ray submissi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Protocol
 
 from augment.errors import ConfigError, PartialError, RetryLaterError
 from augment.types import Record, canonical_json
+from pipelines.log_lines import FORMAT_VARIABLE
 
 __all__ = [
     "MAX_NAME",
     "MAX_RUN_ID",
+    "SUBMISSION_VARIABLE",
     "Backend",
     "Job",
     "JobState",
@@ -24,6 +26,7 @@ __all__ = [
     "cancelled",
     "checked_run_id",
     "ended_with",
+    "job_environment",
     "job_name",
     "never_started",
     "run_command",
@@ -31,6 +34,7 @@ __all__ = [
 
 MAX_NAME = 47  # characters of a RayJob's name, the shortest of what backends allow
 MAX_RUN_ID = 42  # leaves room for the attempt: -9999
+SUBMISSION_VARIABLE = "AUGMENT_SUBMISSION"  # tells a job its name, for its heartbeat
 
 JobState = Literal["absent", "waiting", "running", "succeeded", "failed", "cancelled"]
 
@@ -109,6 +113,11 @@ class Backend(Protocol):
 def run_command(augment: tuple[str, ...], config_path: str) -> tuple[str, ...]:
     """The job's command: `augment` as the backend calls it, with the config where the backend has put it."""
     return (*augment, "run", "-c", config_path, "--progress", "log")
+
+
+def job_environment(job: Job, env: Mapping[str, str]) -> dict[str, str]:
+    """A cluster's job's environment: its name, logs for machines to collect, and the user's `env`, which wins."""
+    return {FORMAT_VARIABLE: "json", SUBMISSION_VARIABLE: job.name, **env}
 
 
 def checked_run_id(run_id: str) -> str:

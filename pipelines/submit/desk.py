@@ -19,7 +19,7 @@ from pipelines.submit import record
 from pipelines.submit.backends import open_backend, recorded_settings
 from pipelines.submit.contract import Backend, Job, JobStatus, Submission, cancelled
 from pipelines.submit.record import Attempt
-from pipelines.submit.retrying import CLOCK, Clock, retried
+from pipelines.submit.retrying import CLOCK, TRIES, Clock, retried
 
 __all__ = ["Desk", "Seen"]
 
@@ -91,13 +91,17 @@ class Desk:
         attempt, ours = record.put_attempt(self.store, wanted)
         return self._start(attempt, submission, attached=not ours)
 
-    def look(self, attempt: Attempt) -> Seen:
-        """How the attempt stands: as recorded where its end was seen, else as its backend says."""
+    def look(self, attempt: Attempt, *, tries: int = TRIES) -> Seen:
+        """How the attempt stands: as recorded where its end was seen, else as its backend says, asked up to `tries`
+        times while it doesn't answer.
+        """
         known = record.seen_ending(self.store, attempt)
         if known is not None:
             return Seen(attempt, known)
         backend = self.backend_of(attempt)
-        status = retried(f"asking {attempt.backend}", lambda: backend.status(attempt.name), clock=self.clock)
+        status = retried(
+            f"asking {attempt.backend}", lambda: backend.status(attempt.name), tries=tries, clock=self.clock
+        )
         if status.ended:
             status = record.put_ending(self.store, attempt, status)
         return Seen(attempt, status)

@@ -15,13 +15,21 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from pydantic import Field
 
 from augment.errors import ConfigError
 from augment.types import ConfigModel
-from pipelines.submit.contract import Job, JobStatus, cancelled, ended_with, run_command
+from pipelines.submit.contract import (
+    SUBMISSION_VARIABLE,
+    Job,
+    JobStatus,
+    cancelled,
+    ended_with,
+    run_command,
+)
 
 __all__ = ["LocalBackend", "LocalSettings"]
 
@@ -30,10 +38,12 @@ KILLED_AFTER_S = 60.0
 LOCK_TRIES, LOCK_TRY_S = 10, 0.05
 
 # In the background, so that it is nobody's child; it outlives a SIGTERM to its group long enough to write the exit code
-# down, in a file that appears all at once.
+# down, in a file that appears all at once. The driver is told by its own number: Ray's processes are of the same group,
+# and have to live for as long as it takes a snapshot.
 _SUPERVISOR = (
     'folder=$1; shift; echo $$ > "$folder/group"; '
-    '{ trap : TERM; "$@"; echo $? > "$folder/code" && mv "$folder/code" "$folder/exit_code"; } &'
+    '{ trap : TERM; "$@" & echo $! > "$folder/driver.part" && mv "$folder/driver.part" "$folder/driver"; wait $!; '
+    'echo $? > "$folder/code" && mv "$folder/code" "$folder/exit_code"; } &'
 )
 
 
@@ -80,6 +90,7 @@ class LocalBackend:
                     stderr=output,
                     start_new_session=True,
                     pass_fds=(lock.fileno(),),  # the job holds the lock for as long as it lives
+                    env={**os.environ, SUBMISSION_VARIABLE: job.name},
                 )
             starter.wait()
 
@@ -124,9 +135,15 @@ class LocalBackend:
             return
         (folder / "cancelled").touch()
         group = int((folder / "group").read_text(encoding="utf-8"))
-        for signal_number, patience_s in ((signal.SIGTERM, KILLED_AFTER_S), (signal.SIGKILL, POLL_S)):
+        while not (folder / "driver").exists() and self._running(name):
+            time.sleep(POLL_S / 10)  # it was submitted this instant
+        driver = int((folder / "driver").read_text(encoding="utf-8"))
+        for end, patience_s in (
+            (partial(os.kill, driver, signal.SIGTERM), KILLED_AFTER_S),
+            (partial(os.killpg, group, signal.SIGKILL), POLL_S),
+        ):
             with suppress(ProcessLookupError):
-                os.killpg(group, signal_number)
+                end()
             until_s = time.monotonic() + patience_s
             while self._running(name) and time.monotonic() < until_s:
                 time.sleep(POLL_S / 5)

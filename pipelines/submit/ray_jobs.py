@@ -23,7 +23,15 @@ from pydantic import Field, field_validator
 from augment.errors import ConfigError, RetryLaterError
 from augment.strict_yaml import redact
 from augment.types import ConfigModel, sha256_hex
-from pipelines.submit.contract import Job, JobStatus, cancelled, ended_with, never_started, run_command
+from pipelines.submit.contract import (
+    Job,
+    JobStatus,
+    cancelled,
+    ended_with,
+    job_environment,
+    never_started,
+    run_command,
+)
 from pipelines.submit.environment import refuse_secrets, refuse_secrets_in
 
 if TYPE_CHECKING:
@@ -169,7 +177,8 @@ class RayJobsBackend:
 
     def _request(self, job: Job, *, working_dir: str) -> dict[str, Any]:
         # The supervisor reads the patience of a stop from the job's own environment; Ray's default is 3 s.
-        env = {"RAY_JOB_STOP_WAIT_TIME_S": f"{self._settings.stop_s:g}", **self._settings.env}
+        patience = {"RAY_JOB_STOP_WAIT_TIME_S": f"{self._settings.stop_s:g}"}
+        env = {**patience, **job_environment(job, self._settings.env)}
         runtime_env: dict[str, Any] = {"working_dir": working_dir, "env_vars": env}
         if self._settings.py_modules:
             runtime_env["py_modules"] = list(self._settings.py_modules)

@@ -12,7 +12,7 @@ import json
 from typing import Any
 
 from augment.config import Config
-from pipelines.submit.contract import Job, run_command
+from pipelines.submit.contract import Job, job_environment, run_command
 from pipelines.submit.kuberay_config import GenerateGroup, KubeRaySettings, WorkerGroup
 
 __all__ = ["API_VERSION", "CONFIG_ANNOTATION", "CONFIG_PATH", "rayjob"]
@@ -160,7 +160,10 @@ def _head(job: Job, settings: KubeRaySettings) -> dict[str, Any]:
     ]
     if settings.profile == "autoscale":
         volumes.append(_api_access())
-    container = _ray_container("ray-head", settings, settings.head.cpus, settings.head.memory_gb)
+    container = _ray_container(
+        "ray-head", settings, settings.head.cpus, settings.head.memory_gb,
+        env=job_environment(job, settings.env),  # the driver runs there
+    )  # fmt: skip
     container["volumeMounts"].append(
         {"name": "config", "mountPath": CONFIG_PATH.rpartition("/")[0], "readOnly": True}
     )
@@ -238,12 +241,19 @@ def _or(given: int | None, otherwise: int) -> int:
 
 
 def _ray_container(
-    name: str, settings: KubeRaySettings, cpus: int, memory_gb: int, gpus: int = 0
+    name: str,
+    settings: KubeRaySettings,
+    cpus: int,
+    memory_gb: int,
+    gpus: int = 0,
+    *,
+    env: dict[str, str] | None = None,
 ) -> dict[str, Any]:
+    env = settings.env if env is None else env
     return {
         "name": name,
         "image": settings.image,
-        **({"env": _env(settings)} if settings.env else {}),
+        **({"env": _env(env)} if env else {}),
         "securityContext": _SECURITY,
         "resources": _resources(cpus, memory_gb, gpus),
         "volumeMounts": _mounts("tmp", "home", "shm"),
@@ -265,11 +275,9 @@ def _pod_spec(
     }
 
 
-def _env(settings: KubeRaySettings) -> list[dict[str, str]]:
+def _env(env: dict[str, str]) -> list[dict[str, str]]:
     # `$(NAME)` would be expanded by Kubernetes; `$$` is its escape.
-    return [
-        {"name": name, "value": value.replace("$(", "$$(")} for name, value in sorted(settings.env.items())
-    ]
+    return [{"name": name, "value": value.replace("$(", "$$(")} for name, value in sorted(env.items())]
 
 
 def _resources(cpus: int, memory_gb: int, gpus: int = 0) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from augment.config import Config
 from augment.errors import ConfigError, InputError, IntegrityError
 from augment.objects import ObjectNotFoundError, ObjectStore
 from augment.types import Record
@@ -22,8 +24,10 @@ from pipelines.submit.contract import JobStatus, Submission, checked_run_id, job
 
 __all__ = [
     "Attempt",
+    "Begun",
     "differences",
     "last_attempt",
+    "newest_attempt",
     "newest_run_id",
     "put_attempt",
     "put_ending",
@@ -50,6 +54,15 @@ class Attempt(Record):
     def name(self) -> str:
         """The job's name on the backend."""
         return job_name(self.run_id, self.number)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An attempt, the name of its config, and when it was begun: seconds since 1970 by the store's clock."""
+
+    attempt: Attempt
+    name: str
+    begun_s: float
 
 
 def put_submission(store: ObjectStore, submission: Submission) -> None:
@@ -99,6 +112,27 @@ def newest_run_id(store: ObjectStore) -> str:
     return max(found)[1]
 
 
+def newest_attempt(store: ObjectStore, *, run_id: str | None = None, name: str | None = None) -> Begun | None:
+    """The attempt that was begun last: at this submission, or at any whose config has this `name`, or at any at all.
+
+    None where there is none. InputError for a `run_id` that was never submitted, ConfigError for one never begun.
+    """
+    begun: dict[str, float] = {}  # each submission's last attempt, by the store's clock
+    for stored in store.list(f"{_ROOT}/"):
+        if match := re.fullmatch(rf"{_ROOT}/([a-z0-9-]+)/attempt-\d+\.json", stored.key):
+            begun[match[1]] = max(stored.modified_s, begun.get(match[1], 0.0))
+    newest_first = sorted(begun, key=lambda each: begun[each], reverse=True)
+    for each in newest_first if run_id is None else [run_id]:
+        of_name = _config_name(read_submission(store, each))
+        if name not in (None, of_name):
+            continue
+        attempt = last_attempt(store, each)
+        if attempt is None:
+            raise ConfigError(f"run {each} was recorded and never begun; submit it again")
+        return Begun(attempt, of_name, begun[each])
+    return None
+
+
 def last_attempt(store: ObjectStore, run_id: str) -> Attempt | None:
     """The attempt with the highest number, if there is any."""
     prefix = f"{_ROOT}/{checked_run_id(run_id)}/attempt-"
@@ -125,6 +159,11 @@ def seen_ending(store: ObjectStore, attempt: Attempt) -> JobStatus | None:
         return _read(store, _ending_key(attempt), JobStatus)
     except ObjectNotFoundError:
         return None
+
+
+def _config_name(submission: Submission) -> str:
+    """A submission holds the fields that its user has set."""
+    return str(submission.config.get("name", Config.model_fields["name"].default))
 
 
 def _ending_key(attempt: Attempt) -> str:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from augment.errors import RetryLaterError
 from pipelines.progress import log
 
-__all__ = ["CLOCK", "Clock", "retried"]
+__all__ = ["CLOCK", "TRIES", "Clock", "retried"]
 
 T = TypeVar("T")
 

@@ -18,13 +18,24 @@ from pydantic import Field, field_validator
 
 from augment.errors import ConfigError, PartialError, RetryLaterError
 from augment.types import ConfigModel
-from pipelines.submit.contract import Job, JobStatus, cancelled, ended_with, never_started, run_command
+from pipelines.submit.contract import (
+    Job,
+    JobStatus,
+    cancelled,
+    ended_with,
+    job_environment,
+    never_started,
+    run_command,
+)
 from pipelines.submit.environment import refuse_secrets, refuse_secrets_in
 
 __all__ = ["SlurmBackend", "SlurmSettings"]
 
 COMMAND_TIMEOUT_S = 60.0
 POLL_S = 2.0
+WARNED_S = (
+    90  # seconds before a job is ended: a snapshot, Ray's end and going back into the queue take less than 40
+)
 HEREDOC = "AUGMENT_CONFIG_ENDS_HERE"
 
 _WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD"})
@@ -127,6 +138,7 @@ _SET_BY_US = [
     "--exclusive",
     "--requeue",
     "--no-requeue",
+    "--signal",
     "--open-mode",
     "--output",
     "--error",
@@ -212,6 +224,7 @@ class SlurmBackend:
             "--exclusive",  # `ray symmetric-run` refuses a node with another Ray, and stops all Ray at its end
             f"--time={settings.time}",
             "--requeue",
+            f"--signal=B:TERM@{WARNED_S}",  # before the time limit; before a preemption, where the cluster says so
             "--open-mode=append",  # a job that is requeued goes on in its log
             f"--output={self._log(name)}",
             "--dependency=singleton",  # should two of one name ever be queued, the second finds the work done
@@ -229,13 +242,14 @@ class SlurmBackend:
         ray = shlex.join(settings.ray)
         words = run_command(settings.command, config)
         augment = " ".join(word if word == config else shlex.quote(word) for word in words)
+        environment = job_environment(job, settings.env)
         return [
             "set -euo pipefail",
             f"exit_file={shlex.quote(str(self._exit_file(job.name)))}",
             'rm -f "$exit_file"',
             'scratch="$(mktemp -d)"',
             "trap 'rm -rf \"$scratch\"' EXIT",
-            *(f"export {name}={shlex.quote(value)}" for name, value in settings.env.items()),
+            *(f"export {name}={shlex.quote(value)}" for name, value in environment.items()),
             *settings.setup,
             "",
             "# A token of this job's own: nobody else on the network may give its Ray commands.",
@@ -251,10 +265,14 @@ class SlurmBackend:
             'head="$(scontrol show hostnames "$SLURM_JOB_NODELIST")"',
             "head=\"${head%%$'\\n'*}\"",
             "port=$((20000 + SLURM_JOB_ID % 10000))",
+            "# Slurm warns this script alone, and it augment alone: a snapshot needs Ray, which a signal to all would end.",
+            'trap \'[ ! -s "$scratch/driver" ] || kill -TERM "$(cat "$scratch/driver")"\' TERM',
             "# `ray symmetric-run` ends with 0 where Ray itself can't start: only a written code says that we ran.",
             "srun --ntasks-per-node=1 --kill-on-bad-exit=0 \\",
             f'  {ray} symmetric-run --address "$head:$port" --min-nodes "$SLURM_JOB_NUM_NODES" -- \\',
-            f'  bash -c \'"$@"; echo $? > "$0"\' {code} {augment} || true',
+            f'  bash -c \'"$@" & echo $! > "${{0%/*}}/driver"; wait $!; echo $? > "$0"\' {code} {augment} &',
+            "running=$!",
+            'while kill -0 "$running" 2> /dev/null; do wait "$running" || true; done',
             "",
             f'if [ -s {code} ]; then code="$(cat {code})"; else code={RetryLaterError.exit_code}; '
             'echo "Ray did not start on all nodes" >&2; fi',

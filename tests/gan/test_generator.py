@@ -184,3 +184,44 @@ def test_the_callers_number_of_threads_is_left_as_it_was(exported):
     with opened(exported) as generate:
         generate(SEED, np.array([0]), np.array([0]))
     assert torch.get_num_threads() == before
+
+
+class Starved(torch.nn.Module):
+    """A network that finds no memory in these of its forward passes."""
+
+    def __init__(self, network, failing):
+        super().__init__()
+        self.network, self.failing, self.passes = network, failing, 0
+
+    def forward(self, *args):
+        self.passes += 1
+        if self.passes in self.failing:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return self.network(*args)
+
+
+def test_samples_that_do_not_fit_in_memory_at_once_are_drawn_in_halves_to_the_same_bits(exported, caplog):
+    class_index_B, sample_index_B = indices(100)
+    with opened(exported) as generate:
+        expected = generate(SEED, class_index_B, sample_index_B)
+        generate._network = Starved(generate._network, failing={3})
+        with caplog.at_level("WARNING", logger="augment"):
+            np.testing.assert_array_equal(generate(SEED, class_index_B, sample_index_B), expected)
+
+
+def test_a_forward_pass_that_never_fits_in_memory_names_what_to_lower(exported):
+    with opened(exported) as generate:
+        generate._network = Starved(generate._network, failing=range(100))
+        with pytest.raises(ConfigError, match=r"generate\.batch_size.*model\.width than 8"):
+            generate(SEED, *indices(100))
+
+
+def test_an_error_that_is_not_of_memory_is_not_tried_again(exported):
+    class Wrong(torch.nn.Module):
+        def forward(self, *args):
+            raise RuntimeError("shapes cannot be multiplied")
+
+    with opened(exported) as generate:
+        generate._network = Wrong()
+        with pytest.raises(RuntimeError, match="shapes"):
+            generate(SEED, *indices(10))

@@ -9,7 +9,15 @@ from augment.gan.losses import LOSSES
 from augment.gan.networks.interface import Condition, Judgement
 from augment.gan.penalties import PENALTIES
 from augment.gan.replica import Replica
-from augment.gan.step import Objective, Player, Shown, apply_update, discriminator_loss, generator_loss
+from augment.gan.step import (
+    Objective,
+    Player,
+    Shown,
+    accumulate,
+    apply_update,
+    discriminator_loss,
+    generator_loss,
+)
 from augment.gan.supervision import TroubleError
 
 B, SHAPE = 4, (4, 1, 2, 2)
@@ -170,7 +178,9 @@ def update(discriminator, total, guard, *, adam=None, step=17, loss_scale=None):
     adam = adam or adam_of(discriminator)
     player = Player(discriminator, discriminator, adam, loss_scale)
     terms = {"discriminator loss": total}
-    apply_update(player, total, terms, guard, step=step, learning_rate=0.01, beta2=0.5)
+    adam.zero_grad(set_to_none=True)
+    accumulate(player, total)
+    apply_update(player, terms, guard, step=step, learning_rate=0.01, beta2=0.5)
     return adam
 
 

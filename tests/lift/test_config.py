@@ -39,5 +39,5 @@ def test_addresses_with_credentials_are_refused_without_repeating_them(tmp_path,
 def test_a_strategy_beside_recipe_auto_is_refused(tmp_path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("source: {uri: a}\noutput: {uri: b}\nrecipe: auto\nbalance: {strategy: minority}\n")
-    with pytest.raises(ConfigError, match="strategy=minority has no effect beside recipe=auto"):
+    with pytest.raises(ConfigError, match=r"balance\.strategy: minority has no effect beside recipe=auto"):
         load_config(path)

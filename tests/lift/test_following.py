@@ -9,11 +9,13 @@ import pytest
 
 from augment.errors import ConfigError, IntegrityError
 from augment.lift.arms import ARMS
+from augment.lift.comparison import HeldOut
 from augment.lift.following import Advice, Basis, Now, making_of, put_advice, stored_advice
-from augment.lift.recommendation import HeldOut, recommend
+from augment.lift.recommendation import recommend
 from augment.objects import ObjectStore, open_store
 from augment.planning.config import BalanceConfig
 from augment.quality.config import GatesConfig
+from augment.recipes.config import ClassicConfig, SmoteConfig
 from augment.types import ClassCounts, ClassInfo
 from tests.lift.common import COUNTS, NAMES, predictions
 
@@ -151,3 +153,75 @@ def test_one_that_does_not_say_how_its_samples_were_made_is_not_followed() -> No
 def test_where_nothing_is_to_be_made_neither_gates_nor_the_making_matter() -> None:
     other = {"gates": None, "making": making_of(4, None, 1), "balance": BalanceConfig(max_total=1)}
     advice(helps=False).refuse_other(now(**other))
+
+
+# ---- a control's own samples --------------------------------------------------------------------------
+
+
+def of_control(name: str) -> Advice:
+    """The recommendation of a control that has samples of its own."""
+    labels_N = np.repeat(np.arange(3), 300)
+    recalls = {"real": (0.5, 0.5, 0.4), name: (0.9, 0.8, 0.8)}
+    predicted = {
+        each: predictions(labels_N, recall_K, k) for k, (each, recall_K) in enumerate(recalls.items())
+    }
+    held_out = HeldOut(predicted, labels_N)
+    found = recommend([ARMS[each] for each in recalls], held_out, held_out, NAMES, np.array(COUNTS))
+    assert (found.augment, found.train) == (False, name)
+    return advice(helps=False).model_copy(update={"arm": ARMS[name], "recommendation": found})
+
+
+@pytest.mark.parametrize(
+    ("control", "recipe"),
+    [("duplicates", "duplicate"), ("oversampling", "duplicate"), ("classic", "classic"), ("smote", "smote")],
+)
+def test_a_recommended_controls_samples_are_followed_class_by_class(control: str, recipe: str) -> None:
+    found = of_control(control)
+    assert found.recipes() == {"a": "none", "b": recipe, "c": recipe}
+    assert found.totals(counts(*COUNTS)) == {"a": 40, "b": 40, "c": 40}
+    found.refuse_other(now(gates=None, making=making_of(3, None, 1), on_shortfall="smote"))
+
+
+def test_repeats_are_judged_by_no_gate_so_gates_may_be_on() -> None:
+    of_control("duplicates").refuse_other(now())
+    of_control("oversampling").refuse_other(now())
+
+
+@pytest.mark.parametrize(
+    ("control", "changes", "message"),
+    [
+        ("classic", {}, r"classic has samples that no gate judged; set gates\.enabled=false"),
+        ("smote", {}, r"smote has samples that no gate judged; set gates\.enabled=false"),
+        ("duplicates", {"making": making_of(4, None, 1)}, "made with seed=3, not 4"),
+        (
+            "classic",
+            {"gates": None, "making": making_of(3, None, 1, ClassicConfig(preset="textures"))},
+            "made with another `classic`",
+        ),
+        (
+            "smote",
+            {"gates": None, "making": making_of(3, None, 1, smote=SmoteConfig(k_neighbors=2))},
+            "made with another `smote`",
+        ),
+        (
+            "smote",
+            {"making": making_of(3, None, 1, smote=SmoteConfig(space="features"))},
+            r"a run cannot make such; set smote\.space=pixels",
+        ),
+        ("duplicates", {"balance": BalanceConfig(max_total=51)}, r"balance\.max_total=51 allows fewer"),
+        ("duplicates", {"model_sha256": "b" * 64}, "was made for another model"),
+    ],
+)
+def test_a_control_is_not_followed_by_a_job_that_would_make_other_samples(
+    control: str, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        of_control(control).refuse_other(now(**changes))
+
+
+def test_a_control_recommended_before_its_settings_were_kept_is_not_followed() -> None:
+    found = of_control("duplicates")
+    older = MAKING.model_copy(update={"classic_sha256": None, "smote": None})
+    basis = found.basis.model_copy(update={"making": older})
+    with pytest.raises(ConfigError, match="does not say how its samples were made"):
+        found.model_copy(update={"basis": basis}).refuse_other(now())

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from augment.errors import InputError
-from augment.lift.arms import ARMS, Arm
-from augment.lift.recommendation import HeldOut, Recommendation, recommend
+from augment.lift.arms import ARMS, Arm, only_classes
+from augment.lift.comparison import HeldOut
+from augment.lift.recommendation import Recommendation, recommend
 from tests.lift.common import COUNTS, NAMES, predictions
 
 CHOSEN = [ARMS[name] for name in ("real", "balanced-softmax", "gan", "gan-0.5")]
@@ -95,13 +96,58 @@ def test_test_images_never_choose_the_arm_or_the_control() -> None:
     assert (found.chosen, found.control) == ("gan", "balanced-softmax")
 
 
-def test_a_class_that_loses_in_an_arm_that_wins_is_left_out_with_the_reason() -> None:
-    found = advice(with_gan((0.95, 0.6, 1.0)))
+LOSES_B = (0.95, 0.6, 1.0)
+
+
+def test_a_class_that_loses_stays_in_an_arm_that_wins_where_nothing_narrower_was_measured() -> None:
+    found = advice(with_gan(LOSES_B))
     assert found.augment
-    assert [one.recipe for one in found.classes] == ["none", "none", "gan"]
+    assert [one.recipe for one in found.classes] == ["none", "gan", "gan"]
     assert "its recall falls by" in found.classes[1].reason
+    assert "the arm without it was not measured, so nothing narrower is advised" in found.classes[1].reason
     assert found.classes[1].recall_change is not None
     assert found.classes[1].recall_change.high < 0
+
+
+def test_a_narrower_arm_is_advised_where_it_was_measured_and_is_the_best() -> None:
+    narrower = only_classes(ARMS["gan"], [2])
+    recalls = with_gan(LOSES_B) | {narrower.name: (0.95, 0.8, 1.0)}
+    found = advice(recalls, arms=[*CHOSEN, narrower])
+    assert (found.augment, found.train) == (True, narrower.name)
+    assert [(one.recipe, one.samples) for one in found.classes] == [("none", 0), ("none", 0), ("gan", 32)]
+
+
+def test_a_narrower_arm_that_was_measured_and_is_worse_is_told_of() -> None:
+    narrower = only_classes(ARMS["gan"], [2])
+    recalls = with_gan(LOSES_B) | {narrower.name: (0.9, 0.8, 0.7)}
+    found = advice(recalls, arms=[*CHOSEN, narrower])
+    assert found.train == "gan"
+    assert "the arm without such classes was measured too, and is no better" in found.classes[1].reason
+
+
+@pytest.mark.parametrize(
+    ("control", "recipe", "samples"),
+    [
+        ("real", "none", (0, 0, 0)),
+        ("balanced-softmax", "none", (0, 0, 0)),
+        ("duplicates", "duplicate", (0, 20, 32)),
+        ("oversampling", "duplicate", (0, 20, 32)),
+        ("classic", "classic", (0, 20, 32)),
+        ("smote", "smote", (0, 20, 32)),
+        ("classic-even", "classic", (0, 20, 32)),
+    ],
+)
+def test_where_no_generator_helps_the_advice_is_what_the_best_control_is_made_of(
+    control: str, recipe: str, samples: tuple[int, ...]
+) -> None:
+    recalls = {"real": (0.5, 0.5, 0.4), control: (0.9, 0.8, 0.8), "gan": (0.5, 0.5, 0.5)}
+    found = advice(recalls, arms=[ARMS[name] for name in recalls])
+    assert (found.augment, found.train, found.makes_samples) == (False, control, any(samples))
+    assert tuple(one.samples for one in found.classes) == samples
+    assert {one.recipe for one in found.classes if one.samples} == ({recipe} - {"none"})
+    assert all(
+        one.recipe == "none" and one.reason == found.reason for one in found.classes if not one.samples
+    )
 
 
 def test_without_generated_arms_the_best_control_is_what_to_train_by() -> None:

@@ -84,12 +84,12 @@ def test_a_source_written_anew_with_the_same_sizes_is_decoded_again_before_it_is
 
     def known() -> SourceRecord | None:
         with Job.opened(config, Progress("none", quiet=True)) as job:
-            return job._known_source()
+            return job.source.known()
 
     with Job.opened(config, Progress("none", quiet=True)) as job:
-        census = job.census()
+        census = job.source.census()
         record = SourceRecord(
-            fingerprint=job._fingerprint(),
+            fingerprint=job.source.fingerprint(),
             counts=census.counts,
             bad=(),
             decoded_sha256="",
@@ -104,4 +104,4 @@ def test_a_source_written_anew_with_the_same_sizes_is_decoded_again_before_it_is
     assert known() is None
     message = r"written anew since.*run `augment train` again"
     with Job.opened(config, Progress("none", quiet=True)) as job, pytest.raises(InputError, match=message):
-        job.source_record()
+        job.source.record()

@@ -12,13 +12,15 @@ import pytest
 
 from augment.config import Config, load_config
 from augment.errors import ConfigError, IntegrityError
-from augment.lift.arms import ARMS
-from augment.lift.following import put_advice, stored_advice
+from augment.lift.arms import ARMS, only_classes
+from augment.lift.following import Advice, put_advice, stored_advice
+from augment.lift.narrowing import Narrowed
 from augment.lift.recommendation import Recommendation
 from augment.lift.trial import Trial
 from augment.lift.verdict import LiftResult
 from augment.objects import open_store
 from augment.store.models import ModelFolder
+from augment.store.reading import open_dataset
 from pipelines.lift_data import find_held_out, held_out_images, labelled
 from pipelines.lift_job import LiftOutcome, lift
 from pipelines.lift_store import LiftStore
@@ -249,15 +251,87 @@ def test_held_out_images_elsewhere_are_matched_by_their_classes_names(
 
 def test_dont_augment_makes_nothing_and_says_why(answered: Answered, quiet: Progress, tmp_path: Path) -> None:
     config = answered.copied_to(tmp_path / "copy")
-    advice = stored_advice(open_store(config.output.uri))
-    assert not advice.recommendation.augment  # two steps of training help nobody
+    store = open_store(config.output.uri)
+    assert not stored_advice(store).recommendation.augment  # two steps of training help nobody
+    advice = instead(answered, "real", {})
+    put_advice(store, advice)
 
     result = run(config, quiet)
 
     assert result.version is None
     assert result.why_nothing == (
-        f"the recommendation is not to augment, but to train by {advice.recommendation.train}: "
-        f"{advice.recommendation.reason}"
+        f"the recommendation is not to augment, but to train by real: {advice.recommendation.reason}"
+    )
+
+
+def test_run_makes_what_a_recommended_control_is_made_of(
+    answered: Answered, quiet: Progress, tmp_path: Path
+) -> None:
+    config = answered.copied_to(tmp_path / "copy")
+    put_advice(open_store(config.output.uri), instead(answered, "duplicates", {"dots": 15, "rings": 18}))
+
+    result = run(config, quiet)
+
+    assert result.rows == {"bars": 0, "dots": 15, "rings": 18}
+    assert set(open_dataset(result.uri).to_pandas(["recipe"])["recipe"]) == {"duplicate"}
+    assert run(config, quiet).run_id == result.run_id
+
+
+def instead(answered: Answered, control: str, samples: dict[str, int]) -> Advice:
+    """What lift would say if that control were the best of all."""
+    advice = stored_advice(open_store(answered.config.output.uri))
+    said = advice.recommendation
+    classes = tuple(
+        one.model_copy(
+            update={
+                "recipe": "duplicate" if one.name in samples else "none",
+                "samples": samples.get(one.name, 0),
+            }
+        )
+        for one in said.classes
+    )
+    changed = said.model_copy(
+        update={"augment": False, "train": control, "control": control, "classes": classes}
+    )
+    return advice.model_copy(update={"arm": ARMS[control], "recommendation": changed})
+
+
+def test_the_newest_runs_card_and_report_show_the_recommendation_as_soon_as_it_is_there(
+    answered: Answered, quiet: Progress, tmp_path: Path
+) -> None:
+    config = answered.copied_to(tmp_path / "copy")
+    store = open_store(config.output.uri)
+    store.delete("_lift/recommendation.json")
+    made = run(config.model_copy(update={"recipe": "duplicate"}), quiet)
+    report, card = f"_runs/{made.run_id}/report.json", "README.md"
+    assert json.loads(store.get(report))["recommendation"] is None
+    assert "train by" not in store.get(card).decode()
+
+    found = lift(config, quiet).result.verdict.recommendation
+
+    shown = json.loads(store.get(report))["recommendation"]
+    assert shown["verdict"] == "do-not-augment"
+    assert f"train by {found.train}" in shown["headline"]
+    assert f"train by {found.train}" in store.get(card).decode()
+    assert f"train by {found.train}" in store.get(f"_runs/{made.run_id}/report.html").decode()
+
+
+def test_an_arm_that_costs_a_class_is_measured_without_it_too(
+    answered: Answered, quiet: Progress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = answered.copied_to(tmp_path / "copy")
+    narrower = Narrowed(only_classes(ARMS["gan"], [2]), "gan without 'dots': worse there than real")
+    monkeypatch.setattr("pipelines.lift_job.narrower_arms", lambda *_: (narrower,))
+    before = answered.outcome.result.verdict
+    answer = lift(config, quiet).result
+    assert answer.question == answered.outcome.result.question  # the same was asked
+    one = answer.verdict.arms[-1]
+    assert (one.arm, one.narrowed) == (narrower.arm, narrower.reason)
+    assert [each.arm for each in answer.verdict.arms if each.arm != narrower.arm] == [
+        each.arm for each in before.arms if "without" not in each.narrowed
+    ]
+    assert (
+        len([key for key in keys(open_store(config.output.uri), "_lift/") if narrower.arm.name in key]) == 2
     )
 
 

@@ -1,15 +1,17 @@
-"""What a trial is found again by."""
+"""What a trial is found again by, and how often test images were asked."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import uuid
 from pathlib import Path
 
 import pytest
 
 from augment.lift.arms import ARMS
+from augment.objects import open_store
 from pipelines import lift_store
-from pipelines.lift_store import trial_digest
+from pipelines.lift_store import LiftStore, trial_digest
 from tests.lift.common import CONFIG, data
 
 
@@ -43,3 +45,13 @@ def test_another_torch_or_other_code_of_ours_is_another_trial(monkeypatch: pytes
         changed.setattr(importlib.metadata, "version", lambda name: "0.0")
         assert digest() != before
     assert digest() == before
+
+
+def test_a_question_is_counted_once_and_other_test_images_begin_anew() -> None:
+    store = LiftStore(open_store(f"memory://{uuid.uuid4().hex}"))
+    assert store.count_use("t" * 64, "one").uses == 1
+    assert store.count_use("t" * 64, "one").uses == 1
+    again = store.count_use("t" * 64, "two")
+    assert (again.uses, set(again.questions)) == (2, {"one", "two"})
+    other = store.count_use("u" * 64, "two")
+    assert (other.test_sha256, other.questions) == ("u" * 64, ("two",))

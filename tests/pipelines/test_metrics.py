@@ -9,8 +9,13 @@ import urllib.request
 import pytest
 import ray
 
+from augment.sampling.gated import Filled
+from augment.types import ClassLedger, SampleBlock, ShardLedger
 from pipelines import metrics
+from pipelines.generate import _count
 from pipelines.metrics import METRICS, MetricSpec, SnapshotClock
+from tests.sampling.common import plan_of, run_of
+from tests.store.helpers import pixels_of
 
 # Units and suffixes as Prometheus's conventions have them: base units, `_total` for what only grows.
 NAME = re.compile(r"augment_[a-z]+(_[a-z]+)*")
@@ -51,12 +56,37 @@ def test_a_snapshots_age_grows_and_starts_again(monkeypatch: pytest.MonkeyPatch)
     assert clock.age_seconds == 1.0
 
 
+def test_a_stored_shard_tells_samples_that_passed_from_those_that_no_gate_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = list[tuple[object, ...]]()
+    for name in ("samples_accepted", "samples_ungated", "samples_rejected"):
+        monkeypatch.setattr(metrics, name, lambda *counted, name=name: told.append((name, *counted)))
+    run = run_of(plan_of(("gan", 4), ("duplicate", 2)), max_attempts=2, on_shortfall="duplicate")
+    ledger = ShardLedger(
+        index=0,
+        classes=(
+            ClassLedger(label=5, accepted=3, fallback=1, drawn=4, refused={"label": 1}),
+            ClassLedger(label=6, ungated=2),
+        ),
+    )
+    spec = run.plan.shard(0)
+    _count(run, Filled(SampleBlock(spec, pixels_of(run, spec), ()), ledger), 10, 1.0)
+    assert [each for each in told if each[-1]] == [
+        ("samples_accepted", "class 0", 3),
+        ("samples_ungated", "class 0", "shortfall", 1),
+        ("samples_rejected", "class 0", "label", 1),
+        ("samples_ungated", "class 1", "recipe", 2),
+    ]
+
+
 def record_everything() -> None:
     """One call of each function."""
     metrics.images_per_second("train", 512.0)
     metrics.samples_accepted("lynx", 7)
     metrics.samples_accepted("lynx", 0)
     metrics.samples_rejected("lynx", "copy", 3)
+    metrics.samples_ungated("lynx", "shortfall", 2)
     metrics.shard_seconds(4.0)
     metrics.retried("generate")
     metrics.snapshot_age_seconds(30.0)

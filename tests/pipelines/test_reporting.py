@@ -95,7 +95,7 @@ def test_do_not_augment_is_said_plainly() -> None:
     document = report_of(with_lift(helps=False), whole=False)
     assert document.recommendation is not None
     assert document.recommendation.verdict == "do-not-augment"
-    assert document.recommendation.headline == "Don’t add these samples: train by balanced-softmax."
+    assert document.recommendation.headline == "Don’t add generated samples: train by balanced-softmax."
     assert document.lift is not None
     assert document.lift.recommended is None
 

@@ -165,7 +165,7 @@ def test_a_ledger_adds_up(case):
     planned = {run.plan.classes[piece.class_index].label: piece.count for piece in spec.pieces}
     assert [one.label for one in filling.ledger.classes] == list(planned)
     for one in filling.ledger.classes:
-        assert one.accepted + one.fallback + one.missing == planned[one.label]
+        assert one.accepted + one.ungated + one.fallback + one.missing == planned[one.label]
         assert one.accepted + sum(one.refused.values()) == one.drawn
         assert one.drawn <= run.gates.max_attempts * planned[one.label]
         # Draws that are left over are too few for every sample that is still without a candidate.
@@ -275,14 +275,16 @@ def test_each_recipe_is_asked_the_gates_that_are_meant_for_it():
     assert asked[0] == GATES
     assert asked[1] == asked[3] == ("label", "in-distribution-features", "in-distribution-pixels")
     assert 2 not in asked  # real images are taken as they are
-    assert [(one.accepted, one.drawn) for one in filling.ledger.classes] == [(2, 2)] * 4
+    assert [(one.accepted, one.ungated, one.drawn) for one in filling.ledger.classes] == [
+        (2, 0, 2), (2, 0, 2), (0, 2, 0), (2, 0, 2),
+    ]  # fmt: skip
 
 
 def test_samples_of_recipes_may_look_alike():
     plan = plan_of(("duplicate", 9), ("smote", 9), real=2)
     run = run_of(plan, max_attempts=1, recipes=SPECS)
     filling = fill_shard(run, plan.shard(0), candidates_of(run), GivenGates(never))
-    assert [one.accepted for one in filling.ledger.classes] == [9, 9]
+    assert [(one.accepted, one.ungated) for one in filling.ledger.classes] == [(0, 9), (9, 0)]
 
 
 def test_the_discriminator_is_asked_only_where_the_gates_use_it():

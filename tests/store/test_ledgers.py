@@ -14,13 +14,13 @@ from augment.report.describing import export
 from augment.store.commit import begin_run, list_shards, publish, put_shard, seal_run
 from augment.store.existing import existing_rows, repeats
 from augment.store.identity import run_for
-from augment.store.ledgers import ledger_key
+from augment.store.ledgers import ledger_key, summed_ledgers
 from augment.store.provenance import find_sample
 from augment.store.reading import open_dataset, read_shard
 from augment.store.revoke import revoke_classes
 from augment.store.shards import build_shard, sample_id
 from augment.store.verification import verify
-from augment.types import RowMarks, RunPlan, ShardLedger
+from augment.types import ClassLedger, RowMarks, RunPlan, ShardLedger
 from tests.store.helpers import CLASSES, GATES, REFUSED, SHARDS, commit, make_shard, tiny_run
 
 
@@ -157,6 +157,22 @@ def test_a_ledger_that_does_not_add_up_is_not_sealed(store: ObjectStore, run: Ru
     store.put(key, ledger.model_copy(update={"classes": (wrong, *ledger.classes[1:])}).to_json())
     with pytest.raises(IntegrityError, match=r"shard 1 .* does not add up"):
         seal_run(store, run)
+
+
+def test_samples_of_recipes_that_no_gate_judges_are_summed_apart_from_candidates(run: RunPlan) -> None:
+    ledgers = []
+    for spec in run.plan.shards():
+        classes = tuple(
+            ClassLedger(label=run.plan.classes[piece.class_index].label, ungated=piece.count)
+            for piece in spec.pieces
+        )
+        ledgers.append(ShardLedger(index=spec.index, classes=classes))
+    summed, missing = summed_ledgers(run, ledgers)
+    assert [(one.label, one.accepted, one.ungated, one.drawn) for one in summed] == [
+        (1, 0, 7, 0),
+        (2, 0, 4, 0),
+    ]
+    assert missing == ()
 
 
 @pytest.mark.parametrize(

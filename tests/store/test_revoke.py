@@ -1,8 +1,7 @@
-"""What is revoked leaves the next version and its files for good, however often the revocation was killed."""
+"""What is revoked leaves the next version and its files for good; who asks for what is not there is told so."""
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,29 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from augment.errors import ConfigError, InputError, IntegrityError
+from augment.errors import ConfigError, InputError
 from augment.objects import ObjectStore, open_store
-from augment.store.collect import collect
 from augment.store.commit import begin_run, check_existing, list_shards, missing_shards, publish, seal_run
 from augment.store.reading import open_dataset
-from augment.store.records import latest_snapshot, manifest_key, read_manifest, snapshot_key
+from augment.store.records import latest_snapshot, read_manifest
 from augment.store.revoke import Revoked, revoke_classes, revoke_model, revoke_run
 from augment.store.shards import parse_shard_key
 from augment.store.verification import verify
-from augment.types import ClassTarget, RunPlan
-from tests.store.helpers import (
-    ROWS,
-    SHARDS,
-    CrashError,
-    WatchedStore,
-    commit,
-    crash_at,
-    pixels_of,
-    tiny_run,
-)
-
-DOGS, TESTS = 7, 4  # of tiny_run: dogs fill shard 0 and three rows of shard 1
-OTHER_MODEL = "cd" * 32
+from augment.types import ClassTarget
+from tests.store.helpers import ROWS, WatchedStore, commit, pixels_of, tiny_run
+from tests.store.revoking import DOGS, OTHER_MODEL, REVOCATIONS, TESTS, assert_sound, listed, with_model
 
 
 @pytest.fixture
@@ -43,22 +30,7 @@ def memory() -> ObjectStore:
     return open_store(f"memory://{uuid.uuid4().hex}")
 
 
-def with_model(run: RunPlan, sha256: str) -> RunPlan:
-    return run.model_copy(update={"run_id": f"by-{sha256[:8]}-{run.run_id}", "generator_sha256": sha256})
-
-
-def listed(store: ObjectStore) -> list[str]:
-    return [run.plan.run_id for run in open_dataset(store.uri).runs]
-
-
-def assert_sound(store: ObjectStore, rows: int) -> None:
-    for version in range(1, open_dataset(store.uri).version + 1):
-        report = verify(store.uri, version, deep=True)
-        assert report.ok, report.problems
-    assert verify(store.uri).rows == rows == open_dataset(store.uri).rows
-
-
-# ---- on every store -------------------------------------------------------------------------------------
+# ---- on every store -----------------------------------------------------------------------------------
 
 
 def test_a_class_vanishes_from_the_files_that_any_reader_is_given(store_uri: str) -> None:
@@ -128,81 +100,7 @@ def test_two_revokers_and_a_publisher_that_race_all_succeed(store_uri: str) -> N
     assert_sound(store, dataset.rows)
 
 
-# ---- crashes and races at every operation ---------------------------------------------------------------
-
-
-def prepared() -> ObjectStore:
-    store = open_store(f"memory://{uuid.uuid4().hex}")
-    commit(store, tiny_run(seed=1))
-    commit(store, tiny_run(seed=2), "append")
-    return store
-
-
-def count_operations(revoke: Callable[[ObjectStore], Revoked]) -> int:
-    watched = WatchedStore(prepared())
-    revoke(watched)
-    return watched.operations
-
-
-REVOCATIONS: dict[str, Callable[[ObjectStore], Revoked]] = {
-    "classes": lambda store: revoke_classes(store, ["dog | wild"], "why"),
-    "run": lambda store: revoke_run(store, tiny_run(seed=1).run_id, "why"),
-    "model": lambda store: revoke_model(store, "ab" * 32, "why"),
-}
-
-
-@pytest.mark.parametrize("kind", REVOCATIONS)
-@pytest.mark.parametrize("acknowledged", [False, True], ids=["before", "after"])
-def test_a_crash_at_any_operation_is_made_good_by_running_again(kind: str, acknowledged: bool) -> None:
-    revoke = REVOCATIONS[kind]
-    reference = prepared()
-    rows = revoke(reference).snapshot.rows
-    for operation in range(count_operations(revoke)):
-        store, watch = prepared(), crash_at(operation)
-        with pytest.raises(CrashError):
-            revoke(WatchedStore(store, after=watch) if acknowledged else WatchedStore(store, before=watch))
-        assert verify(store.uri).ok, f"crashed at operation {operation}"
-        assert revoke(store).snapshot.rows == rows
-        assert list(store.list()) == list(reference.list()), f"crashed at operation {operation}"
-    assert_sound(reference, rows)
-
-
-@pytest.mark.parametrize("kind", REVOCATIONS)
-def test_a_publisher_or_another_revoker_at_any_operation_does_no_harm(kind: str) -> None:
-    revoke, third = REVOCATIONS[kind], tiny_run(seed=3)
-    acts: list[Callable[[ObjectStore], object]] = [
-        lambda store: commit(store, third, "append"),
-        lambda store: revoke_classes(store, ["test"], "another"),
-        revoke,
-    ]
-    for act in acts:
-        for operation in range(count_operations(revoke)):
-            store = prepared()
-
-            def interfere(n: int, store: ObjectStore = store, operation: int = operation) -> None:
-                if n == operation:
-                    act(store)  # noqa: B023  # used before the next one
-
-            revoke(WatchedStore(store, before=interfere))
-            dataset = open_dataset(store.uri)
-            report = verify(store.uri)
-            assert report.ok, (operation, report.problems)
-            assert dataset.snapshot.revoked
-            assert not revoke(store).made or kind == "classes"  # a later run may bring a class again
-
-
-def test_a_lost_acknowledgement_of_every_write_is_adopted(memory: ObjectStore) -> None:
-    class Deaf(WatchedStore):
-        def put_if_absent(self, key: str, data: bytes) -> bool:
-            super().put_if_absent(key, data)
-            return False
-
-    commit(memory, tiny_run())
-    assert revoke_classes(Deaf(memory), ["test"], "why").snapshot.version == 2
-    assert_sound(memory, DOGS)
-
-
-# ---- what leaves, and what stays ------------------------------------------------------------------------
+# ---- what leaves, and what stays ----------------------------------------------------------------------
 
 
 @settings(max_examples=25)
@@ -296,46 +194,7 @@ def test_sealing_again_adopts_the_first_manifest_though_rewritten_shards_lie_bes
     assert read_manifest(memory, run.run_id).sha256 == whole.sha256
 
 
-# ---- beside a collector -----------------------------------------------------------------------------------
-
-
-def test_another_class_can_be_revoked_after_the_first_ones_rows_were_collected(memory: ObjectStore) -> None:
-    red = ClassTarget(label=3, name="red", real=1, target=6)
-    commit(memory, tiny_run(classes=(*tiny_run().plan.classes, red)))
-    for name, rows in (("dog | wild", TESTS + 5), ("red", TESTS)):
-        revoke_classes(memory, [name], "why")
-        assert collect(memory, grace_s=0, delete=True).garbage
-        assert open_dataset(memory.uri).rows == rows
-        assert verify(memory.uri, deep=True).ok
-
-
-def test_a_collector_after_a_crash_at_any_operation_takes_nothing_that_is_needed() -> None:
-    revoke = REVOCATIONS["classes"]
-    for operation in range(count_operations(revoke)):
-        store = prepared()
-        with pytest.raises(CrashError):
-            revoke(WatchedStore(store, before=crash_at(operation)))
-        collect(store, grace_s=0, delete=True)
-        assert verify(store.uri, deep=True).ok, f"crashed at operation {operation}"
-        assert revoke(store).snapshot.rows == 2 * TESTS
-        collect(store, grace_s=0, delete=True)
-        assert verify(store.uri, deep=True).ok, f"crashed at operation {operation}"
-
-
-def test_a_collector_at_any_operation_takes_nothing_that_is_needed() -> None:
-    revoke = REVOCATIONS["classes"]
-    for operation in range(count_operations(revoke)):
-        store = prepared()
-
-        def act(n: int, store: ObjectStore = store, operation: int = operation) -> None:
-            if n == operation:
-                collect(store, grace_s=0, delete=True)
-
-        revoke(WatchedStore(store, before=act))
-        assert verify(store.uri, deep=True).ok, f"at operation {operation}"
-
-
-# ---- nothing comes back ---------------------------------------------------------------------------------
+# ---- nothing comes back -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", REVOCATIONS)
@@ -390,7 +249,7 @@ def test_a_publisher_that_began_before_the_revocation_is_refused(memory: ObjectS
     assert refused
 
 
-# ---- wrong calls ----------------------------------------------------------------------------------------
+# ---- wrong calls --------------------------------------------------------------------------------------
 
 
 def test_a_wrong_name_is_told_what_there_is(memory: ObjectStore) -> None:
@@ -422,65 +281,3 @@ def test_a_prefix_of_two_runs_is_ambiguous(memory: ObjectStore) -> None:
     with pytest.raises(ConfigError, match=r"more than one run.*01234567891, 01234567892; give more"):
         revoke_run(memory, "0123456789", "why")
     assert revoke_run(memory, "01234567891", "why").rows == ROWS
-
-
-# ---- damage ---------------------------------------------------------------------------------------------
-
-
-def test_a_damaged_shard_is_not_rewritten(memory: ObjectStore) -> None:
-    commit(memory, tiny_run())
-    key = open_dataset(memory.uri).shards[1].key
-    memory.put(key, memory.get(key)[:-1] + b"X")
-    with pytest.raises(IntegrityError, match=key):
-        revoke_classes(memory, ["test"], "why")
-    assert open_dataset(memory.uri).version == 1
-
-
-def test_verify_finds_a_version_that_forgets_or_ignores_a_revocation(memory: ObjectStore) -> None:
-    run = tiny_run()
-    commit(memory, run)
-    whole = open_dataset(memory.uri).snapshot.runs
-    revoked = revoke_classes(memory, ["test"], "why").snapshot
-    key, good = snapshot_key(2), memory.get(snapshot_key(2))
-    for update, text in [
-        ({"runs": whole}, r"without labels \[\], which is not what was revoked"),
-        ({"revoked": ()}, "which is not what was revoked"),
-        ({"revoked": (revoked.revoked[0].model_copy(update={"labels": ()}),)}, "though it was revoked"),
-    ]:
-        memory.put(key, revoked.model_copy(update=update).to_json())
-        assert any(re.search(text, problem) for problem in verify(memory.uri).problems)
-    memory.put(key, good)
-    commit(memory, tiny_run(seed=2), "append")
-    third = open_dataset(memory.uri).snapshot
-    memory.put(snapshot_key(3), third.model_copy(update={"revoked": ()}).to_json())
-    assert any("forgets what version 2 revoked" in problem for problem in verify(memory.uri).problems)
-
-
-def test_a_narrowed_manifest_of_other_labels_is_named(memory: ObjectStore) -> None:
-    run = tiny_run()
-    commit(memory, run)
-    revoke_classes(memory, ["test"], "why")
-    memory.put(manifest_key(run.run_id, (2,)), memory.get(manifest_key(run.run_id)))
-    with pytest.raises(IntegrityError, match="leaves out labels"):
-        open_dataset(memory.uri)
-    assert len(open_dataset(memory.uri, 1).shards) == SHARDS
-
-
-def test_a_half_done_revocation_of_other_libraries_is_named(memory: ObjectStore) -> None:
-    run = tiny_run()
-    commit(memory, run)
-    manifest = revoke_classes(memory, ["test"], "why")
-    narrowed = read_manifest(memory, run.run_id, (2,)).record
-    memory.delete(snapshot_key(manifest.snapshot.version))
-    rewritten = narrowed.shards[1]
-    memory.delete(rewritten.key)
-    other = rewritten.model_copy(
-        update={"sha256": "0" * 64, "key": rewritten.key.replace(rewritten.sha256, "0" * 64)}
-    )
-    memory.put(
-        manifest_key(run.run_id, (2,)),
-        narrowed.model_copy(update={"shards": (narrowed.shards[0], other)}).to_json(),
-    )
-    with pytest.raises(ConfigError, match="version of pyarrow that began it"):
-        revoke_classes(memory, ["test"], "why")
-    assert open_dataset(memory.uri).version == 1

@@ -13,7 +13,7 @@ from augment.store.commit import begin_run, missing_shards, seal_run
 from augment.store.history import version_log
 from augment.store.revoke import revoke_classes, revoke_model, revoke_run
 from tests.store.helpers import ROWS, SHARDS, commit, make_shard, tiny_run
-from tests.store.test_revoke import OTHER_MODEL, TESTS, assert_sound, listed, with_model
+from tests.store.revoking import OTHER_MODEL, TESTS, assert_sound, listed, with_model
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ class GatesOfClass(Record):
     planned: Count
     drawn: Count
     accepted: Count
+    ungated: Count = 0  # samples of a recipe that no gate judges
     passed: Share | None  # None where nothing was drawn
     refused: tuple[Count, ...]  # in the order of `Gates.gates`
     fallback: Count  # samples made by the recipe of `Gates.on_shortfall` instead
@@ -67,7 +68,7 @@ class GatesOfClass(Record):
     def _adds_up(self) -> Self:
         if self.accepted + sum(self.refused) != self.drawn:
             raise ValueError(f"class {self.label}: {self.drawn} drawn are not those accepted and refused")
-        if self.accepted + self.fallback + self.missing != self.planned:
+        if self.accepted + self.ungated + self.fallback + self.missing != self.planned:
             raise ValueError(f"class {self.label}: {self.planned} planned are not those made and missing")
         return self
 

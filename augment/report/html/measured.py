@@ -256,12 +256,14 @@ def _refusals(ledger: Sequence[ClassLedger]) -> Counter[str]:
 def _sum(label: int, ledger: Sequence[ClassLedger], gates: Sequence[str]) -> GatesOfClass:
     accepted, drawn = sum(one.accepted for one in ledger), sum(one.drawn for one in ledger)
     fallback, missing = sum(one.fallback for one in ledger), sum(one.missing for one in ledger)
+    ungated = sum(one.ungated for one in ledger)
     refused = _refusals(ledger)
     return GatesOfClass(
         label=label,
-        planned=accepted + fallback + missing,
+        planned=accepted + ungated + fallback + missing,
         drawn=drawn,
         accepted=accepted,
+        ungated=ungated,
         passed=accepted / drawn if drawn else None,
         refused=tuple(refused[gate] for gate in gates),
         fallback=fallback,

@@ -162,7 +162,7 @@ def test_a_value_that_kubernetes_would_expand_stays_as_it_is(job: Job) -> None:
     manifest = rayjob(job, settings(env={"PATTERN": "a$(HOME)b"}))
 
     head = manifest["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
-    assert head["env"] == [{"name": "PATTERN", "value": "a$$(HOME)b"}]
+    assert {"name": "PATTERN", "value": "a$$(HOME)b"} in head["env"]
 
 
 def test_the_yaml_is_the_manifest(job: Job) -> None:

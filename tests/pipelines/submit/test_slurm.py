@@ -287,3 +287,23 @@ def test_a_job_has_all_memory_of_its_nodes_unless_it_asks_for_less(
 def test_a_log_dir_that_sbatch_would_read_otherwise_is_refused(log_dir: str) -> None:
     with pytest.raises(ValidationError, match="no absolute path"):
         SlurmSettings(log_dir=log_dir)
+
+
+def test_a_warning_of_slurms_reaches_augment_alone_and_the_job_goes_back_into_the_queue(
+    commands: Path, shared: Path, tmp_path: Path
+) -> None:
+    """Ray's processes are of the job, too: here `ray` would end by the signal, and with it what augment stores."""
+    command(commands, "ray", RAY)
+    command(
+        commands,
+        "augment",
+        'trap "echo stored > $ASKED.stored; exit 5" TERM; kill -TERM "$SCRIPT"; while :; do sleep 0.05; done',
+    )
+    shared.mkdir()
+    script = f"export SCRIPT=$$\n{backend(shared).render(small_job())}"
+
+    done = run_script(script, commands, tmp_path)
+
+    assert done.returncode == 5, done.stderr
+    assert (tmp_path / "asked.stored").read_text() == "stored\n"
+    assert (tmp_path / "asked").read_text() == "requeue 17\n"

@@ -119,6 +119,18 @@ def test_the_ledger_is_summed_over_runs_and_classes() -> None:
     assert (gates.overall.drawn, gates.overall.refused) == (30, (8, 8))
 
 
+def test_samples_that_no_gate_judges_are_planned_and_not_drawn() -> None:
+    ledger = (
+        ClassLedger(label=11, ungated=4),
+        ClassLedger(label=12, accepted=4, drawn=6, refused={"repeat": 2}),
+    )
+    gates = gates_of(committed(drawn(4), ledger=ledger).runs)
+    assert gates is not None
+    repeated, judged = gates.classes
+    assert (repeated.planned, repeated.ungated, repeated.drawn, repeated.passed) == (4, 4, 0, None)
+    assert (judged.ungated, gates.overall.passed) == (0, 4 / 6)
+
+
 def test_a_dataset_without_gates_has_no_ledger() -> None:
     assert gates_of(committed(drawn(4)).runs) is None
     assert gates_of(()) is None
