@@ -66,9 +66,10 @@ def in_order(what: str, tell: Callable[[], None]) -> Iterator[None]:
     asked, ended = _asked, threading.Event()
 
     def watch() -> None:
-        while not asked.once.wait(0.2):
-            if ended.is_set():
-                return
+        while not asked.once.wait(0.2) and not ended.is_set():
+            pass
+        if ended.is_set():  # before the signal, or as it came: there is nothing left to be told
+            return
         log.warning("SIGTERM: %s, for at most %.0f s", what, WITHIN_S)
         tell()
         if not ended.wait(WITHIN_S):
