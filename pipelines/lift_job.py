@@ -18,7 +18,7 @@ from augment.errors import ConfigError
 from augment.lift.arms import Arm, Source, arms_named
 from augment.lift.comparison import HeldOut
 from augment.lift.config import LiftConfig
-from augment.lift.following import Advice, Basis, making_of, put_advice
+from augment.lift.following import Advice, Basis, put_advice
 from augment.lift.images import LabelledImages, LiftData
 from augment.lift.narrowing import narrower_arms
 from augment.lift.supply import Supplied, Supply, supplied
@@ -33,6 +33,7 @@ from pipelines.lift import run_trials
 from pipelines.lift_data import HeldOutImages, find_held_out, held_out_images, labelled
 from pipelines.lift_pools import make_pool, pool_plan, pool_run
 from pipelines.lift_store import LiftStore, trial_digest
+from pipelines.planning import making_in
 from pipelines.progress import Progress, log
 from pipelines.run_plans import uses_real_images
 from pipelines.sampler_inputs import SamplerInputs
@@ -204,13 +205,7 @@ class _Lift:
             data_sha256=self._record.decoded_sha256,
             model_sha256=self._model.sha256,
             gates=config.gates.limits if gated else None,
-            making=making_of(
-                config.seed,
-                config.output.augmentation,
-                config.gates.max_attempts,
-                config.classic,
-                config.smote,
-            ),
+            making=making_in(config),
         )
 
     # ---- samples --------------------------------------------------------------------------------------

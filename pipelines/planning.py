@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from augment.config import Config
 from augment.gan.hardware import Hardware, training_images_per_s
-from augment.lift.following import Advice, Now, making_of, stored_advice
+from augment.lift.following import Advice, Making, Now, making_of, stored_advice
 from augment.objects import open_store
 from augment.planning.cost import CostEstimate, TrainingLoad, estimate
 from augment.planning.plan import make_plan
@@ -13,7 +13,7 @@ from augment.store.existing import existing_rows
 from augment.store.models import ModelFolder
 from augment.types import AugmentPlan, ClassCounts, ExistingRows
 
-__all__ = ["cost_of", "existing_for", "generating_s", "plan_for", "why_nothing"]
+__all__ = ["cost_of", "existing_for", "generating_s", "making_in", "plan_for", "why_nothing"]
 
 # Pixels a second and core, measured on two cores with the demo's networks (28×28, width 48); networks grow
 # with the resolution about as the pixels do. Wider ones and residual ones are slower.
@@ -78,18 +78,19 @@ def _followed(config: Config, counts: ClassCounts) -> Advice | None:
             data_sha256=source.decoded_sha256 if source else None,
             model_sha256=model.sha256 if model else None,
             gates=config.gates.limits if config.gates.enabled else None,
-            making=making_of(
-                config.seed,
-                config.output.augmentation,
-                config.gates.max_attempts,
-                config.classic,
-                config.smote,
-            ),
+            making=making_in(config),
             on_shortfall=config.gates.on_shortfall,
             balance=config.balance,
         )
     )
     return advice
+
+
+def making_in(config: Config) -> Making:
+    """What of a config decides how its samples are made."""
+    return making_of(
+        config.seed, config.output.augmentation, config.gates.max_attempts, config.classic, config.smote
+    )
 
 
 def generating_s(plan: AugmentPlan, config: Config, hardware: Hardware) -> float:
