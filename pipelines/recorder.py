@@ -16,9 +16,9 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from augment.gan.generator import sample_grid
+from augment.gan.report import Report
 from augment.gan.state import TrainState
 from augment.gan.supervision import Evaluation
-from augment.gan.training import Report
 from augment.store.models import ModelFolder
 
 __all__ = ["Recorder"]

@@ -20,8 +20,8 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from augment.config import Config
 from augment.errors import ConfigError, PartialError
 from augment.gan.config import TrainConfig
+from augment.gan.report import Report
 from augment.gan.spec import TrainingSpec
-from augment.gan.training import Report
 from augment.store.models import ModelFolder, ModelRecord, SourceRecord, snapshot_sha256
 from pipelines.board import new_board, watching
 from pipelines.cluster import Cluster, Device, ray_errors

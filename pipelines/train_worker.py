@@ -22,10 +22,11 @@ from augment.gan.critic import export_critic
 from augment.gan.finetune import start_from
 from augment.gan.generator import export_generator
 from augment.gan.memory import is_out_of_memory
+from augment.gan.report import Report
 from augment.gan.spec import TrainingSpec
 from augment.gan.stopping import StoppedError
 from augment.gan.supervision import Evaluation, is_better
-from augment.gan.training import RealImages, Replica, Report, TrainState, train
+from augment.gan.training import RealImages, Replica, TrainState, train
 from augment.objects import open_store
 from augment.store.models import ClassQuality, JudgeRecord, ModelFolder
 from augment.types import sha256_hex

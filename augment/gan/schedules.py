@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from augment.gan.config import TrainConfig
-from augment.gan.ema import ema_decay
 from augment.gan.transition import transition_strength
 
-__all__ = ["Rates", "augment_probability", "cosine"]
+__all__ = ["EMA_RAMP", "Rates", "augment_probability", "cosine", "ema_decay"]
 
 
 def cosine(start: float, *, final_fraction: float, progress: float) -> float:
@@ -32,6 +31,23 @@ MOST_AUGMENT_PROBABILITY = 0.9
 def warm_up(step: int, *, steps: int) -> float:
     """From 1/steps in a straight line to 1: Adam's first steps, whose moments know little, are small."""
     return min(1.0, (step + 1) / steps) if steps else 1.0
+
+
+EMA_RAMP = 0.05
+"""Early in a run the half-life is this share of the images shown so far (Karras et al. 2020, ADA)."""
+
+
+def ema_decay(*, half_life_kimg: float, batch_size: int, images_seen: int, ramped: bool = True) -> float:
+    """β = 0.5^(batch / min(half-life, EMA_RAMP · images seen)), as in StyleGAN2-ADA and R3GAN.
+
+    The average is measured in images shown, not in steps, so that its meaning does not change with the batch size.
+    0 at the first step and where the half-life is 0: the average is then the generator itself. Not `ramped`,
+    the half-life is whole from the start: a fine-tuning begins with an average that is worth keeping.
+    """
+    half_life_images = 1000 * half_life_kimg
+    if ramped:
+        half_life_images = min(half_life_images, EMA_RAMP * images_seen)
+    return float(0.5 ** (batch_size / half_life_images)) if half_life_images > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)

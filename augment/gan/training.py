@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from augment.gan.ema import update_ema
 from augment.gan.game import Game
 from augment.gan.prefetch import Prefetch
 from augment.gan.replica import Replica
+from augment.gan.report import Report
 from augment.gan.schedules import Rates
 from augment.gan.snapshots import MemorySnapshots, Snapshots
 from augment.gan.spec import TrainingSpec
@@ -46,30 +47,6 @@ __all__ = ["RealImages", "Replica", "Report", "TrainState", "TrainingSpec", "ten
 log = logging.getLogger("augment")
 
 Evaluate = Callable[[TrainState], Evaluation]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What happened since the last report, as this rank saw it.
-
-    `values` holds means over the steps since then: discriminator loss, generator loss, real logit, fake
-    logit, overfitting sign, every regulariser that is on, and r1, r2 or gradient_penalty over those steps that
-    had one; and the last step's learning rate, gamma, augment probability and EMA decay. `diversity` is each
-    class's, as a share of its real images'.
-    """
-
-    step: int
-    images_seen: int
-    images_per_second: float  # over all workers
-    values: Mapping[str, float]
-    diversity: Mapping[str, float] = field(default_factory=dict)
-    evaluation: Evaluation | None = None  # where this step had one; of rank 0, as `diversity` is
-    limit_left_s: float | None = None  # what the nearest time limit leaves, where there is one; of rank 0
-
-    @property
-    def kimg(self) -> float:
-        """Thousands of real images shown to the discriminator so far."""
-        return self.images_seen / 1000
 
 
 def train(

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import get_model, list_models  # type: ignore[attr-defined]
 
 from augment.errors import ConfigError
 from augment.lift.small_network import SmallNetwork
@@ -76,14 +75,16 @@ def reset_head(layer: nn.Linear, *, seed: int) -> None:
 
 
 def _torchvisions(name: str, image: ImageShape, classes: int) -> nn.Module:
-    names = list_models(module=importlib.import_module("torchvision.models"))
+    from torchvision import models  # here: every trial's process would wait for it
+
+    names = models.list_models(module=models)  # type: ignore[attr-defined]
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         raise ConfigError(
             f"lift.network={name} is neither `small` nor a classifier of torchvision nor `module:function`; "
             + (f"did you mean {near[0]}?" if near else "torchvision.models.list_models() has their names")
         )
-    network: nn.Module = get_model(name, weights=None, num_classes=classes)
+    network: nn.Module = models.get_model(name, weights=None, num_classes=classes)  # type: ignore[attr-defined]
     return network if image.channels == 3 else _OfThreeChannels(network)
 
 

@@ -1,7 +1,8 @@
 """Where features come from: the user's own classifier, a torchvision network's weights, or a user's function.
 
 Owns what turns uint8 pixels into feature vectors, behind one Protocol. Nothing is ever downloaded: weights
-are the bytes of a file that the user names, opened without running code. Knows no metric.
+are the bytes of a file that the user names, opened without running code. Knows no metric. torchvision, which takes
+longer to import than torch itself, is imported only where it is asked for.
 
 B = images, H, W, C = rows, columns, channels, F = features.
 """
@@ -19,8 +20,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision import models as torchvision_models
-from torchvision.models import get_model, get_model_weights, list_models  # type: ignore[attr-defined]
 
 from augment.errors import ConfigError, InputError, IntegrityError
 from augment.quality.classifier import Classifier
@@ -86,12 +85,14 @@ class TorchvisionFeatures:
             raise IntegrityError(
                 f"the weights' SHA-256 is {digest}, expected {sha256}: refusing to open them"
             )
-        if model not in list_models(module=torchvision_models):
+        from torchvision import models
+
+        if model not in models.list_models(module=models):  # type: ignore[attr-defined]
             raise ConfigError(
                 f"torchvision has no classification model {model!r}; e.g. resnet50, inception_v3"
             )
         self.name = f"torchvision:{model}:{digest}"
-        self._transform = get_model_weights(model).DEFAULT.transforms()  # type: ignore[attr-defined]
+        self._transform = models.get_model_weights(model).DEFAULT.transforms()  # type: ignore[attr-defined]
         self._device = device
         self._network, self._head = _torchvision_network(model, _state_dict(weights))
         self._network.to(device)
@@ -189,6 +190,8 @@ def _state_dict(weights: bytes) -> Mapping[str, Tensor]:
 
 def _torchvision_network(model: str, state: Mapping[str, Tensor]) -> tuple[nn.Module, nn.Linear]:
     """The network with these weights, and its last linear layer."""
+    from torchvision.models import get_model  # type: ignore[attr-defined]
+
     extra: dict[str, Any] = {}
     if model in _WITH_AUXILIARY_HEADS:  # `transform_input` is what torchvision sets for weights of its own
         extra = {"init_weights": False, "transform_input": True}

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from augment.gan.ema import RAMP, ema_decay, update_ema
+from augment.gan.ema import update_ema
+from augment.gan.schedules import EMA_RAMP, ema_decay
 
 
 def test_a_weight_loses_half_its_share_in_one_half_life():
@@ -17,7 +18,7 @@ def test_the_half_life_does_not_depend_on_the_batch_size():
 
 def test_early_on_the_half_life_is_a_share_of_what_was_seen():
     decay = ema_decay(half_life_kimg=20, batch_size=64, images_seen=6400)
-    assert decay == pytest.approx(0.5 ** (64 / (RAMP * 6400)))
+    assert decay == pytest.approx(0.5 ** (64 / (EMA_RAMP * 6400)))
 
 
 @pytest.mark.parametrize(("half_life_kimg", "images_seen"), [(20, 0), (0, 100_000)])

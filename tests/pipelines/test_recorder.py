@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
+from augment.gan.report import Report
 from augment.gan.state import new_state
 from augment.gan.supervision import ClassScore, Evaluation
-from augment.gan.training import Report
 from augment.objects import open_store
 from augment.store.models import ModelFolder
 from pipelines.recorder import Recorder
