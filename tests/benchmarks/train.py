@@ -3,16 +3,20 @@
 All train the same networks on the demo's images with the demo's config, from PNG files in class folders:
   tutorial    the loop that PyTorch's tutorials teach (`baselines/tutorial_gan.py`)
   steps       our step on batches that lie in memory (`baselines/pure_compute.py`): the limit
+  in Ray      the same in a worker of Ray Train (`baselines/steps_in_ray.py`): the limit where Ray runs on these cores
   ours        `augment train`: Ray, draws, reports, measurements of quality, snapshots, pictures
 Reading the source, starting workers and the first steps are not timed. Then two workers of one core each
-beside one worker of one core, at the same batch over all workers.
+beside one worker of one core, at the same batch over all workers, and two processes that take such a worker's
+steps and exchange nothing: what two cores of this machine can give.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +34,9 @@ __all__ = ["REPEATS", "comparisons"]
 
 REPEATS = 3
 TUTORIAL, STEPS, OURS = "tutorial loop, PNG files", "steps alone", "augment train"
+IN_RAY = "steps alone, in a worker of Ray Train"
 ONE_WORKER, TWO_WORKERS = "1 worker of 1 core", "2 workers of 1 core each"
+TWO_APART = "steps alone, 2 processes of 1 core, no gradient exchanged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +76,10 @@ def comparisons(small: bool, stack: ExitStack) -> list[Comparison]:
             cases=[
                 Case(TUTORIAL, partial(tutorial, folder, scale, cores)),
                 Case(STEPS, partial(steps_alone, folder, scale, cores)),
+                Case(IN_RAY, partial(steps_in_ray, folder, scale, cores)),
                 Case(OURS, partial(ours, folder, scale, 1, cores)),
             ],
-            baselines=[TUTORIAL, STEPS],
+            baselines=[TUTORIAL, STEPS, IN_RAY],
         ),
         Comparison(
             name="augment train, workers of one core",
@@ -80,8 +87,9 @@ def comparisons(small: bool, stack: ExitStack) -> list[Comparison]:
             cases=[
                 Case(ONE_WORKER, partial(ours, folder, scale, 1, 1)),
                 Case(TWO_WORKERS, partial(ours, folder, scale, 2, 1)),
+                Case(TWO_APART, partial(two_apart, folder, scale)),
             ],
-            baselines=[ONE_WORKER],
+            baselines=[ONE_WORKER, TWO_APART],
         ),
     ]
 
@@ -117,6 +125,35 @@ def steps_alone(folder: Path, scale: Scale, cores: int) -> Outcome:
     clock = _Clock()
     train(spec, images, on_step=clock.tick)
     return clock.outcome(scale, spec.train.batch_size)
+
+
+def steps_in_ray(folder: Path, scale: Scale, cores: int) -> Outcome:
+    """The limit beside Ray's own processes."""
+    _give_threads(cores)
+    from tests.benchmarks.baselines.steps_in_ray import train_in_ray
+
+    spec, images = _spec_and_images(folder, scale)
+    with tempfile.TemporaryDirectory(prefix="bench-") as place:
+        seconds = train_in_ray(spec, images, first_step=scale.warm_up, cores=cores, folder=Path(place))
+    return Outcome(scale.timed * spec.train.batch_size, seconds)
+
+
+def two_apart(folder: Path, scale: Scale) -> Outcome:
+    """The limit of two workers; the slower process's time."""
+    _give_threads(1)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=spawn) as pool:
+        outcomes = list(pool.map(_one_apart, [folder] * 2, [scale] * 2, [0, 1]))
+    return max(outcomes, key=lambda outcome: outcome.seconds)
+
+
+def _one_apart(folder: Path, scale: Scale, rank: int) -> Outcome:
+    from tests.benchmarks.baselines.pure_compute import train
+
+    spec, images = _spec_and_images(folder, scale)
+    clock = _Clock()
+    train(spec, images, on_step=clock.tick, rank=rank, world_size=2)
+    return clock.outcome(scale, spec.train.batch_size)  # of the batch of both
 
 
 def tutorial(folder: Path, scale: Scale, cores: int) -> Outcome:

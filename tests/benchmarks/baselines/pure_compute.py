@@ -23,12 +23,21 @@ __all__ = ["train"]
 RESIDENT = 16  # batches, shown over and over
 
 
-def train(spec: TrainingSpec, images: RealImages, *, on_step: Callable[[int], None]) -> None:
-    """All steps of `spec`; `on_step` gets the step."""
+def train(
+    spec: TrainingSpec,
+    images: RealImages,
+    *,
+    on_step: Callable[[int], None],
+    rank: int = 0,
+    world_size: int = 1,
+) -> None:
+    """All steps of `spec`; `on_step` gets the step. Of `world_size` processes each takes its rank's share of a batch,
+    and they tell each other nothing.
+    """
     device = torch.device("cpu")
     state, replica = new_state(spec, device), Replica()
     game = Game(state, replica)
-    draw = Batches(spec, images, rank=0, world_size=1, device=device)
+    draw = Batches(spec, images, rank=rank, world_size=world_size, device=device)
     resident = [draw.step(step) for step in range(RESIDENT)]
     while state.step < spec.train.steps:
         rates, batch = Rates.at(spec.train, state.step), resident[state.step % RESIDENT]
