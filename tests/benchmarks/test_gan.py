@@ -44,6 +44,7 @@ def test_missing_data_ends_with_a_users_error(tmp_path: Path, capsys: pytest.Cap
     assert "train-images-idx3-ubyte.gz is not there" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("RAY_ADDRESS" in os.environ, reason="a cluster of its own is started")
 def test_a_small_run_is_judged_and_found_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--small", "--only", "preset", "--seeds", "0", "--out", str(tmp_path), "gan"]

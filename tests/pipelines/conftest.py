@@ -1,4 +1,4 @@
-"""One small job for all tests of the pipelines."""
+"""One small job for all tests of the pipelines; one worker trains it, where a test does not ask for two."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ source: {{uri: "{source}"}}
 image: {{size: 16, channels: 1}}
 balance: {{min_real: 4}}
 model: {{width: 4, max_width: 8, latent_dim: 4, embedding_dim: 2}}
-train: {{steps: 4, batch_size: 8, workers: 2, snapshot_every: 2, log_every: 1, evaluate_every: 2, patience: 0, precision: fp32, cpus_per_worker: 0.5}}
+train: {{steps: 4, batch_size: 8, workers: 1, snapshot_every: 2, log_every: 1, evaluate_every: 2, patience: 0, precision: fp32, cpus_per_worker: 0.5}}
 generate: {{batch_size: 8}}
 gates: {{enabled: false}}
 report: {{fidelity: false}}
@@ -70,11 +70,12 @@ def source_folder(pictures: dict[str, bytes], tmp_path: Path) -> Path:
 def finished(
     ray_and_s3: SeaweedServer, pictures: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> Finished:
-    """The small job, run once; tests that change its dataset copy it first."""
+    """The small job, trained by two workers, run once; tests that change its dataset copy it first."""
     root = tmp_path_factory.mktemp("finished")
     write_folder(pictures, root / "train")
     path = root / "job.yaml"
-    path.write_text(SMALL_JOB.format(source=root / "train", output=root / "out"))
+    job = SMALL_JOB.format(source=root / "train", output=root / "out")
+    path.write_text(job.replace("workers: 1", "workers: 2"))
     return Finished(path, run(load_config(path), Progress("none")))
 
 

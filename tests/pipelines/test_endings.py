@@ -74,6 +74,7 @@ def test_ctrl_c_while_a_store_does_not_answer_is_exit_code_130(
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_ctrl_c_in_a_run_is_exit_code_130_and_the_rest_of_ray_ends_too(
     config_file: Path, monkeypatch: pytest.MonkeyPatch

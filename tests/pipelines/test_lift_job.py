@@ -153,6 +153,7 @@ def test_another_question_to_the_same_images_is_counted_and_warned_of(
     assert other.question != again.question
 
 
+@pytest.mark.slow
 def test_a_killed_lift_runs_only_the_trials_that_are_missing(
     answered: Answered, quiet: Progress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

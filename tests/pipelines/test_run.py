@@ -88,7 +88,8 @@ def test_the_same_job_on_s3_in_halves_gives_the_same_ids_and_pixels(
     for name, data in pictures.items():
         source.put(name, data)
     on_s3 = tmp_path / "s3.yaml"
-    on_s3.write_text(SMALL_JOB.format(source=source.uri, output=f"s3://jobs/{tmp_path.name}/augmented"))
+    job = SMALL_JOB.format(source=source.uri, output=f"s3://jobs/{tmp_path.name}/augmented")
+    on_s3.write_text(job.replace("workers: 1", "workers: 2"))
 
     train(load_config(on_s3), quiet)
     remote = generate(load_config(on_s3), quiet)
@@ -151,7 +152,7 @@ def test_bad_images_are_left_out_counted_and_made_up_for(
     truncated = source_folder / "dots/001.png"
     truncated.write_bytes(truncated.read_bytes()[:60])
 
-    result = run(config, quiet)
+    result = run(config.model_copy(update={"recipe": "duplicate"}), quiet)
 
     assert result.bad_images == 2
     assert result.rows["dots"] == COUNTS["bars"] - (COUNTS["dots"] - 2)
@@ -202,7 +203,7 @@ def test_a_non_finite_loss_in_a_worker_stops_the_job_by_its_own_error(
 
 def test_gpus_that_are_not_there_are_named(config_file: Path, quiet: Progress) -> None:
     with pytest.raises(ConfigError, match=r"train\.device=gpu needs 2 GPU"):
-        run(load_config(config_file, ["train.device=gpu"]), quiet)
+        run(load_config(config_file, ["train.device=gpu", "train.workers=2"]), quiet)
 
 
 def test_an_augmentation_is_applied_to_committed_images_and_recorded(

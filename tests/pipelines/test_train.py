@@ -34,6 +34,7 @@ TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
 FOUR_CPUS = Cluster(cpus=4, cpus_per_node=4, gpus=0, scratch=None)
 
 
+@pytest.mark.slow  # CI kills one of two workers too: test_kill.py
 @pytest.mark.usefixtures("ray_and_s3")
 @pytest.mark.timeout(600)
 def test_an_elastic_training_outlives_a_lost_worker(config_file: Path, quiet: Progress) -> None:
@@ -76,6 +77,7 @@ def grown(finished: Finished, tmp_path: Path) -> tuple[Config, Path]:
     return load_config(finished.config_file, settings), earlier
 
 
+@pytest.mark.slow
 def test_fine_tuning_is_pinned_to_the_snapshot_that_it_started_from(
     grown: tuple[Config, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -46,6 +46,7 @@ def copy_of(finished: Finished, root: Path, name: str) -> Config:
     return load_config(finished.config_file, ["output.shard_rows=3", f"output.uri={root / name}"])
 
 
+@pytest.mark.slow
 def test_poisoned_shards_are_named_with_their_errors_the_others_made_and_they_alone_tried_again(
     finished: Finished, quiet: Progress, tmp_path: Path
 ) -> None:
