@@ -1,7 +1,7 @@
 # make demo [DEMO_OUT=dir]   the whole job on real images, in a few minutes
 # make test                  the tests (a real S3 server, real Ray)
 # make check                 lint, types, the import rule, the README's generated parts
-# make bench SUITE=census|gan|lift|scale|speed|store|train [BENCH_OUT=dir] [BENCH_ARGS=…]   a table, and JSON beside it
+# make bench SUITE=census|gan|ingest|lift|scale|sizing|speed|startup|store|train [BENCH_OUT=dir] [BENCH_ARGS=…]   a table, and JSON beside it
 # make locks                 deploy/locks: what the image installs, by version and digest (LOCK_ARGS=--upgrade)
 # make sbom [LOCK=cuda|cpu]  build/sbom: a CycloneDX document and a table of licences of what that lock file installs
 # make manifests             deploy/kuberay/base: what `augment render` prints for configs/gpu-s3.yaml

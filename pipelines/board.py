@@ -8,11 +8,12 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.progress import log
@@ -20,6 +21,7 @@ from pipelines.progress import log
 __all__ = ["Board", "LogLine", "logging_to", "new_board", "watching"]
 
 POLL_EVERY_S = 0.5
+LAST_WORDS_S = 5.0
 
 
 @ray.remote(num_cpus=0)
@@ -120,8 +122,8 @@ def watching(board: Any, on_event: Callable[[Any], None]) -> Iterator[None]:
     """
     stop = threading.Event()
 
-    def take_events() -> None:
-        for event in ray.get(board.take.remote()):
+    def take_events(within_s: float | None = None) -> None:
+        for event in ray.get(board.take.remote(), timeout=within_s):
             if isinstance(event, LogLine):
                 log.log(event.level, "%s", event.text)
             else:
@@ -135,7 +137,14 @@ def watching(board: Any, on_event: Callable[[Any], None]) -> Iterator[None]:
     thread.start()
     try:
         yield
-    finally:
+    except BaseException:
         stop.set()
         thread.join()
+        with suppress(
+            RayError
+        ):  # the last lines often say why; where they can't be had, the error itself must do
+            take_events(LAST_WORDS_S)
+        raise
+    stop.set()
+    thread.join()
     take_events()

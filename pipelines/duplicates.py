@@ -15,7 +15,7 @@ import ray
 
 from augment.data.config import ImageConfig
 from augment.data.deep_look import TRAINING_SPLIT, compare_splits, compared_splits
-from augment.data.duplicates import DuplicateReport, HashedSplit, Resolution, finding_text
+from augment.data.duplicates import DUPLICATE_KINDS, DuplicateReport, HashedSplit, Resolution, finding_text
 from augment.data.image_hashes import HASH_DTYPE, hashes_of
 from augment.data.images import BadImageError, ImageLimits, whole_image
 from augment.data.listing import Source
@@ -23,7 +23,7 @@ from pipelines.board import new_board, watching
 from pipelines.cluster import ray_errors
 from pipelines.progress import Progress, log
 
-__all__ = ["compare_decoded", "hash_columns"]
+__all__ = ["compare_decoded", "hash_columns", "tell_duplicates"]
 
 _NAMED_IN_LOG = 10  # findings of a kind
 
@@ -56,7 +56,7 @@ def compare_decoded(
         if name != TRAINING_SPLIT:
             hashed.append(_gathered(name, split, _hashed_chunks(split, image, progress)))
     resolution = compare_splits(source, hashed)
-    _warn(resolution.report)
+    tell_duplicates(resolution.report)
     return resolution
 
 
@@ -105,11 +105,12 @@ def _hash_chunk(
     batch: dict[str, npt.NDArray[Any]], source: Source, image: ImageConfig, board: Any
 ) -> pa.Table:
     chunk = pickle.loads(batch["chunk"][0])  # noqa: S301  # our own driver wrote it
-    limits = ImageLimits.of(source.config)
+    limits, perceptual = ImageLimits.of(source.config), source.config.duplicates.near != "off"
     indices, hashes = list[int](), list[npt.NDArray[Any]]()
     for item in source.read(chunk):
         try:
-            hashes.append(hashes_of(item.data, whole_image(item.data, image.background, limits)))
+            whole = whole_image(item.data, image.background, limits)
+            hashes.append(hashes_of(item.data, whole, perceptual=perceptual))
         except BadImageError:
             continue  # a held-out image that nobody can read is nobody's copy
         indices.append(item.item_index)
@@ -117,8 +118,10 @@ def _hash_chunk(
     return pa.table(hash_columns(indices, hashes))
 
 
-def _warn(report: DuplicateReport) -> None:
-    for kind, count in report.found.items():
+def tell_duplicates(report: DuplicateReport) -> None:
+    """Log what was found, the first findings of each kind by name."""
+    for kind in DUPLICATE_KINDS:
+        count = report.found.get(kind, 0)
         if not count:
             continue
         leakage = "LEAKAGE: " if kind == "across_splits" else ""

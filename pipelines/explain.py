@@ -77,8 +77,8 @@ class Explanation:
 def explain(uri: str, sample_id: str, version: int | None = None) -> Explanation:
     """Find a sample by its id, make it again on this CPU and compare.
 
-    Raises InputError if no version (or not the one asked for) holds it, IntegrityError if a record, the shard
-    or the model is damaged.
+    Raises ConfigError if there is no such sample or version, InputError if its row is gone, IntegrityError if a
+    record, the shard or the model is damaged.
     """
     uri, version = split_version(uri, version)
     store = open_store(uri)

@@ -1,14 +1,19 @@
 """Ray Data: shard specs → pixels → committed shards, each exactly once however often it is tried.
 
 Two stages of one pipeline: an actor pool holds the frozen generator and the gates and turns a row 'shard' into a
-row 'samples of that shard'; CPU tasks encode them, build the Parquet bytes and put them. Only receipts reach
+row 'samples of that shard'; CPU tasks encode them, build the Parquet bytes and put them. Only shard numbers reach
 the driver, and encoding never holds up the accelerator. A shard whose making fails each time it is tried
 (pipelines.tries) is named and left out: the others are made.
+
+What the driver holds of a run must not grow with it. Of many shards, a generator is given several at a time, and each is
+handed on by itself as soon as it is made; of very many, one pipeline makes a part after the other, since Ray Data keeps
+statistics of every block for as long as a pipeline runs.
 """
 
+import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy
+from ray.data import ActorPoolStrategy, DataContext
 
 from augment.data.images import encode_images
 from augment.errors import PartialError
@@ -28,10 +33,10 @@ from augment.store.failures import ShardFailure, put_failures
 from augment.store.ledgers import put_ledger
 from augment.store.rejected import RejectedRow, put_rejected
 from augment.store.shards import build_shard
-from augment.types import Manifest, RunPlan, ShardReceipt, sha256_hex
+from augment.types import AugmentPlan, Manifest, RunPlan, ShardReceipt, sha256_hex
 from pipelines import metrics
 from pipelines.board import new_board, watching
-from pipelines.bottleneck import Sampled, Stored, find_bottleneck
+from pipelines.bottleneck import Sampled, Stored, Tally, find_bottleneck
 from pipelines.cluster import Cluster, Device, ray_errors
 from pipelines.pixels import augmented
 from pipelines.progress import Progress, log
@@ -44,13 +49,25 @@ from pipelines.sampler_inputs import (
     no_row,
     opened,
 )
-from pipelines.stopping import in_order
+from pipelines.stopping import in_order, was_asked
 from pipelines.tries import tried
 
-__all__ = ["generate_run"]
+__all__ = ["blocks_of", "generate_run", "shards_at_once"]
 
 # Both stages take half a CPU, so that they run side by side even where there is a single one.
 STAGE_CPUS = 0.5
+
+# Blocks of shard numbers lie in the driver's memory: a few kilobytes and half a millisecond each. At the end, generators
+# wait for the one that has a block left: a small part of all it has made.
+LEAST_BLOCKS = 1_000
+BLOCKS_A_GENERATOR = 64
+
+# Of one pipeline. Between two, generators are opened anew: some seconds, against some hundred shards of each.
+LEAST_AT_ONCE = 20_000
+AT_ONCE_A_GENERATOR = 500
+
+# Samples for which a further generator is started, which takes it seconds of a core.
+WORTH_A_GENERATOR = 500
 
 _NAMED = 10  # failures that the log tells, at most
 
@@ -96,37 +113,31 @@ def _make_shards(
     cluster = with_room(cluster, generation_needs(config), what="generation")
     device = cluster.device_for(config.device, processes=config.actors or 1, field="generate.device")
     # On a CPU a generator computes on one thread, so that its sums never change their order.
-    most = config.actors or int(cluster.gpus if device == "gpu" else cluster.cpus)
+    total, board, tally = sum(run.plan.rows_of(index) for index in missing), new_board(), Tally()
+    places = int(cluster.gpus if device == "gpu" else cluster.cpus)
+    most = config.actors or min(places, math.ceil(total / WORTH_A_GENERATOR))
     actors = max(1, min(most, len(missing)))
-    total, board = sum(run.plan.shard(index).rows for index in missing), new_board()
-    told: list[Sampled | Stored] = []
     log.info("generate: %d shard(s) to make, by %d generator(s) on %ss", len(missing), actors, device.upper())
     with progress.stage("generate", total=total, unit="samples") as stage:
         done, failures = 0, list[ShardFailure]()
         with (
             in_order("shards that are begun are finished", board.ask_to_stop.remote),
             ray_errors("generating"),
-            watching(board, told.append),
+            watching(board, tally.add),
         ):
-            for row in _pipeline(store.uri, run, inputs, missing, device, actors, board).iter_rows():
+            for row in _rows(store.uri, run, inputs, missing, device, actors, board):
                 if row["failure"] is not None:
                     failures.append(ShardFailure.model_validate_json(row["failure"]))
                     continue
-                shard = ShardReceipt.model_validate_json(row["receipt"]).index
-                done += run.plan.shard(shard).rows
+                shard = row["shard"]
+                done += run.plan.rows_of(shard)
                 rate = done / max(stage.seconds, 1e-9)
                 metrics.images_per_second("generate", rate)
                 stage.advance_to(done, f"{rate:,.0f} samples/s", shard=shard)
-    _tell_bottleneck(told, device, actors)
-    return failures
-
-
-def _tell_bottleneck(told: Sequence[Sampled | Stored], device: Device, actors: int) -> None:
-    sampled = [each for each in told if isinstance(each, Sampled)]
-    stored = [each for each in told if isinstance(each, Stored)]
-    found = find_bottleneck(sampled, stored, device=device, actors=actors)
+    found = find_bottleneck(tally, device=device, actors=actors, cpus=cluster.cpus, stage_cpus=STAGE_CPUS)
     if found is not None:
         log.info("generate: %s", found.message)
+    return failures
 
 
 def _refuse_failures(store: ObjectStore, run: RunPlan, failures: Sequence[ShardFailure]) -> None:
@@ -141,6 +152,23 @@ def _refuse_failures(store: ObjectStore, run: RunPlan, failures: Sequence[ShardF
     )
 
 
+def shards_at_once(generators: int) -> int:
+    """How many shards one pipeline makes at most; there is one after the other."""
+    return max(LEAST_AT_ONCE, AT_ONCE_A_GENERATOR * generators)
+
+
+def _rows(
+    store_uri: str, run: RunPlan, inputs: SamplerInputs, missing: list[int], device: Device, actors: int, board: Any
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """What comes of the missing shards, by as many pipelines as it takes; none is begun that would make nothing more."""
+    at_once = shards_at_once(actors)
+    for first in range(0, len(missing), at_once):
+        if was_asked() or (inputs.ends_at is not None and time.time() >= inputs.ends_at):
+            return
+        some = missing[first : first + at_once]
+        yield from _pipeline(store_uri, run, inputs, some, device, actors, board).iter_rows()
+
+
 def _pipeline(
     store_uri: str,
     run: RunPlan,
@@ -150,19 +178,35 @@ def _pipeline(
     actors: int,
     board: Any,
 ) -> "ray.data.Dataset":
-    """Both stages over the missing shards; a row at the end is a receipt or a failure, in any order."""
+    """Both stages over the missing shards; a row at the end is a stored shard's number or a failure, in any order."""
     run_json = run.to_json()
-    return (
-        ray.data.from_items([{"shard": index} for index in missing], override_num_blocks=len(missing))
-        .map_batches(
-            ShardSampler,
-            fn_constructor_args=(inputs, device, board),
-            batch_size=1,
-            compute=ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
-            num_cpus=STAGE_CPUS,
-            num_gpus=1 if device == "gpu" else 0,
-        )
-        .map_batches(commit_shard, fn_args=(run_json, store_uri, board), batch_size=1, num_cpus=STAGE_CPUS)
+    blocks = blocks_of(len(missing), actors)
+    numbers = ray.data.from_items([{"shard": index} for index in missing], override_num_blocks=blocks)
+    _hand_on_each(numbers.context, run.plan)
+    sampled = numbers.map_batches(
+        ShardSampler,
+        fn_constructor_args=(inputs, device, board),
+        batch_size=1,
+        compute=ActorPoolStrategy(min_size=1, max_size=actors, initial_size=actors),
+        num_cpus=STAGE_CPUS,
+        num_gpus=1 if device == "gpu" else 0,
+    )
+    return sampled.map_batches(
+        commit_shard, fn_args=(run_json, store_uri, board), batch_size=1, num_cpus=STAGE_CPUS
+    )
+
+
+def blocks_of(shards: int, generators: int) -> int:
+    """In how many blocks the numbers of so many shards are given to so many generators."""
+    return min(shards, max(LEAST_BLOCKS, BLOCKS_A_GENERATOR * generators))
+
+
+def _hand_on_each(context: DataContext, plan: AugmentPlan) -> None:
+    """Have a task's output leave it in blocks of one shard, rather than when it has made as much as Ray's usual block."""
+    shard_bytes = plan.shard_rows * plan.image.size**2 * plan.image.channels
+    usual_bytes = context.target_max_block_size
+    context.target_max_block_size = (
+        shard_bytes if usual_bytes is None else max(1, min(shard_bytes, usual_bytes))
     )
 
 
@@ -207,7 +251,7 @@ class ShardSampler:
 
 def commit_shard(batch: dict[str, npt.NDArray[Any]], run_json: bytes, store_uri: str, board: Any) -> pa.Table:
     """Stage 2, a task: samples become augmented, encoded, a Parquet file, and an object in the store."""
-    run, failure, receipt = RunPlan.model_validate_json(run_json), batch["failure"][0], None
+    run, failure, shard = _run_of(run_json), batch["failure"][0], None
     if failure is None:
         filled = filled_of(batch, run.plan.image)
         stored = tried(
@@ -221,10 +265,14 @@ def commit_shard(batch: dict[str, npt.NDArray[Any]], run_json: bytes, store_uri:
         if isinstance(stored, ShardFailure):
             failure = stored.to_json()
         else:
-            receipt = stored.to_json()
-    return pa.table(
-        {"receipt": pa.array([receipt], pa.binary()), "failure": pa.array([failure], pa.binary())}
-    )
+            shard = stored.index
+    return pa.table({"shard": pa.array([shard], pa.int64()), "failure": pa.array([failure], pa.binary())})
+
+
+@functools.lru_cache(maxsize=2)
+def _run_of(run_json: bytes) -> RunPlan:
+    """Parsed once in each worker: of 10,000 classes that takes longer than a small shard."""
+    return RunPlan.model_validate_json(run_json)
 
 
 def _store(run: RunPlan, filled: Filled, store_uri: str, board: Any) -> ShardReceipt:

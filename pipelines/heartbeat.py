@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ __all__ = ["Heart", "beating"]
 EVERY_S = 15.0
 LAST_WORD_WITHIN_S = 10.0  # how long the end of a command waits for its last heartbeat
 INTERRUPTED = 130
+STOPPED = "stopped by SIGTERM"
 
 _LONGEST_TEXT = 2_000
 
@@ -47,6 +49,8 @@ def beating(config: Config, progress: Progress, command: str) -> Iterator[None]:
             raise
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+            if code == signal.SIGTERM:  # as Ray's handler leaves; pipelines.cli ends by the contract
+                code, error = PartialError.exit_code, STOPPED
             raise
         except Exception as raised:
             code = int(getattr(raised, "exit_code", 1))  # our errors have one, and so has typer's way to end
@@ -156,9 +160,7 @@ def _state(stage: Stage) -> StageState:
 
 def _interrupted() -> tuple[int, str]:
     """By its user's Ctrl-C, or by a machine that is wanted back: then it is partly done, and can be retried."""
-    return (
-        (PartialError.exit_code, "stopped by SIGTERM") if was_asked() else (INTERRUPTED, "stopped by Ctrl-C")
-    )
+    return (PartialError.exit_code, STOPPED) if was_asked() else (INTERRUPTED, "stopped by Ctrl-C")
 
 
 def _told(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 Owns the decoding of a source on a cluster. A data set that fits in memory is decoded once and put into
 the object store once, where every worker of a node reads it without a copy.
+
+B = images of a chunk, H, W, C = rows, columns, channels.
 """
 
 import hashlib
@@ -19,9 +21,10 @@ import ray
 
 from augment.data.census import refuse_bad
 from augment.data.config import ImageConfig, SourceConfig
+from augment.data.duplicates import DuplicateReport
 from augment.data.image_hashes import hashes_of
 from augment.data.images import BadImageError, ImageLimits, fit_image, whole_image
-from augment.data.listing import Source
+from augment.data.listing import Chunk, Source
 from augment.errors import InputError
 from augment.types import BadImage, ClassCounts
 from pipelines.board import new_board, watching
@@ -29,10 +32,13 @@ from pipelines.cluster import ray_errors
 from pipelines.duplicates import compare_decoded, hash_columns
 from pipelines.progress import Progress
 
-__all__ = ["DecodedImages", "ingest", "sample_images"]
+__all__ = ["DecodedImages", "ingest", "sample_images", "tasks_for"]
 
 Pixels = npt.NDArray[np.uint8]  # [B, H, W, C]
 NO_ITEMS = np.empty(0, np.int64)
+
+_TASKS_A_CPU = 8  # so that all end together; a task that has little to do costs as much as its images
+_MOST_CHUNKS_A_TASK = 16  # what is done again where a node is lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +48,10 @@ class DecodedImages:
     pixels: ray.ObjectRef
     class_index: ray.ObjectRef
     counts: ClassCounts
-    bad: tuple[BadImage, ...]
+    bad: tuple[BadImage, ...]  # those of the listing first
     sha256: str  # of pixels and class indices: what a model is trained on
     names: ray.ObjectRef  # what published rows call each image, a list of N texts
+    duplicates: DuplicateReport | None = None  # None where nothing was compared
 
 
 def ingest(source: Source, config: SourceConfig, image: ImageConfig, progress: Progress) -> DecodedImages:
@@ -55,22 +62,7 @@ def ingest(source: Source, config: SourceConfig, image: ImageConfig, progress: P
     is left.
     """
     listing = source.listing()
-    chunks = source.chunks()
-    board = new_board()
-    seen = 0
-    with progress.stage("decode", total=len(listing.labels_B), unit="images") as stage:
-
-        def show(images: int) -> None:
-            nonlocal seen
-            seen += images
-            stage.advance_to(seen)
-
-        rows = ray.data.from_items(
-            [{"number": number, "chunk": pickle.dumps(chunk)} for number, chunk in enumerate(chunks)],
-            override_num_blocks=max(1, len(chunks)),
-        ).map_batches(_decode_chunk, batch_size=1, fn_args=(source, config, image, board))
-        with ray_errors("decoding"), watching(board, show):
-            decoded = rows.materialize().to_arrow_refs()
+    decoded = _decoded_chunks(source, config, image, progress)
     resolution = compare_decoded(source, image, decoded, progress)
     dropped, dropped_items = (resolution.dropped, resolution.dropped_items) if resolution else ((), NO_ITEMS)
     with progress.stage("decode"), ray_errors("decoding"):
@@ -87,7 +79,35 @@ def ingest(source: Source, config: SourceConfig, image: ImageConfig, progress: P
     if not counts.total:
         first = f"; the first: {bad[0].name} {bad[0].reason}" if bad else ""
         raise InputError(f"{config.where}: no image can be read{first}")
-    return DecodedImages(pixels, class_index, counts, bad, digest, names)
+    report = resolution.report if resolution else None
+    return DecodedImages(pixels, class_index, counts, bad, digest, names, report)
+
+
+def _decoded_chunks(
+    source: Source, config: SourceConfig, image: ImageConfig, progress: Progress
+) -> list[ray.ObjectRef]:
+    """Tables of `_decode_chunk`'s rows, in any order."""
+    chunks, board, seen = source.chunks(), new_board(), 0
+    with progress.stage("decode", total=len(source.listing().labels_B), unit="images") as stage:
+
+        def show(images: int) -> None:
+            nonlocal seen
+            seen += images
+            stage.advance_to(seen)
+
+        rows = ray.data.from_items(
+            [{"number": number, "chunk": pickle.dumps(chunk)} for number, chunk in enumerate(chunks)],
+            override_num_blocks=tasks_for(len(chunks), ray.cluster_resources().get("CPU", 1.0)),
+        ).map_batches(_decode_chunk, batch_size=1, fn_args=(source, config, image, board))
+        with ray_errors("decoding"), watching(board, show):
+            refs: list[ray.ObjectRef] = rows.materialize().to_arrow_refs()
+    return refs
+
+
+def tasks_for(chunks: int, cpus: float) -> int:
+    """How many tasks share so many chunks: enough for all CPUs to end together, and none too long to repeat."""
+    wanted = max(int(cpus * _TASKS_A_CPU), -(-chunks // _MOST_CHUNKS_A_TASK))
+    return max(1, min(chunks, wanted))
 
 
 def sample_images(images: DecodedImages, classes: Sequence[int], per_class: int) -> dict[int, Pixels]:
@@ -104,33 +124,33 @@ def _decode_chunk(
     board: Any,
 ) -> pa.Table:
     """One row: the chunk's good images by index, hashes and pixels end to end, and the bad ones."""
-    chunk = pickle.loads(batch["chunk"][0])  # noqa: S301  # our own driver wrote it
+    chunk: Chunk = pickle.loads(batch["chunk"][0])  # noqa: S301  # our own driver wrote it
+    pixels_BHWC = np.empty((chunk.count, image.size, image.size, image.channels), np.uint8)
     indices: list[int] = []
-    pixels: list[bytes] = []
     names: list[str] = []
     hashes: list[npt.NDArray[Any]] = []
     bad: list[tuple[str, str]] = []
-    limits = ImageLimits.of(config)
+    limits, policy = ImageLimits.of(config), config.duplicates
     for item in source.read(chunk):
         if item.fault:
             bad.append((item.name, item.fault))
             continue
         try:
             whole = whole_image(item.data, image.background, limits)
-            pixels.append(fit_image(whole, image, limits).tobytes())
+            pixels_BHWC[len(indices)] = fit_image(whole, image, limits)
         except BadImageError as error:
             bad.append((item.name, str(error)))
             continue
         indices.append(item.item_index)
         names.append(item.published)
-        if config.duplicates.looked_for:
-            hashes.append(hashes_of(item.data, whole))
+        if policy.looked_for:
+            hashes.append(hashes_of(item.data, whole, perceptual=policy.near != "off"))
     board.post.remote(len(indices) + len(bad))
     return pa.table(
         {
             "number": pa.array([int(batch["number"][0])], pa.int64()),
             **hash_columns(indices, hashes),
-            "pixels": pa.array([b"".join(pixels)], pa.large_binary()),
+            "pixels": pa.array([pixels_BHWC[: len(indices)].reshape(-1).data], pa.large_binary()),
             "names": pa.array([names], pa.list_(pa.string())),
             "bad": pa.array([json.dumps(bad)], pa.string()),
         }

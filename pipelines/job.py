@@ -20,7 +20,6 @@ from augment.store.models import GatesRecord, ModelFolder, ModelRecord, SourceRe
 from augment.store.reading import open_dataset
 from augment.store.records import latest_snapshot, stored_manifest
 from augment.types import AugmentPlan, ClassCounts, ClassLedger, Manifest, RunPlan
-from pipelines.after_run import report_run
 from pipelines.cluster import Cluster, ray_cluster
 from pipelines.describing import describe_newest
 from pipelines.gatekeeping import calibrated_gates, gated_classes, known_gates
@@ -47,6 +46,7 @@ from pipelines.run_plans import (
 )
 from pipelines.sampler_inputs import SamplerInputs
 from pipelines.spending import Spending
+from pipelines.stopping import insist
 from pipelines.train import fit
 
 __all__ = ["Job", "RunResult"]
@@ -82,7 +82,7 @@ class Job:
         self.folder = ModelFolder(self.store, config.name)
         self.source = JobSource(config, self.folder, progress, self.cluster)
         self._cluster: Cluster | None = None
-        self._spending = Spending(config)
+        self._spending = Spending(config, self.store)
 
     @classmethod
     @contextmanager
@@ -98,9 +98,12 @@ class Job:
     def cluster(self) -> Cluster:
         """Ray, started once."""
         if self._cluster is None:
+            self._spending.look_up()
             with self.progress.stage("cluster"):
                 self._cluster = self._stack.enter_context(ray_cluster(self.config.ray))
+            insist()
             self._spending.begin(_hardware(self._cluster))
+            self._stack.enter_context(self._spending.told())
         return self._cluster
 
     # ---- what is planned ------------------------------------------------------------------------------
@@ -150,6 +153,7 @@ class Job:
         log.info("%s: nothing to generate", why)
         if self._tops_up and latest_snapshot(self.store) is not None:
             describe_newest(self.store.uri)  # whoever published may have been killed before this
+        self._spending.done()
         return replace(self._result(None, None, {}, None), why_nothing=why)
 
     # ---- what samples are made with -------------------------------------------------------------------
@@ -243,7 +247,7 @@ class Job:
         check_existing(self.store, run.run_id, policy, generator_sha256=run.generator_sha256)
         if uses_real_images(run) and stored_manifest(self.store, run.run_id) is None:
             self.source.images_of(source)()  # now, so that no run is begun by images that are there no more
-        with self._spending.told():
+        with self._spending.blamed():
             manifest = generate_run(
                 self.store, run, lambda: self._inputs(run, model, gates), self.config.generate, policy,
                 self.cluster, self.progress,
@@ -251,6 +255,7 @@ class Job:
         refuse_empty(run, manifest)
         snapshot = publish(self.store, manifest, policy)
         tell_ledger(run, manifest)
+        self._spending.done()
         return self._shown(run, manifest, snapshot.version, source, gates)
 
     def _shown(
@@ -273,6 +278,9 @@ class Job:
         self, run_id: str, version: int, source: SourceRecord, gates: GatesRecord | None
     ) -> str | None:
         """The URI of the report; what hinders it is told, for the samples are committed."""
+        # Here: what it imports would hold up every job's first step.
+        from pipelines.after_run import report_run
+
         try:
             return report_run(
                 self.config, self.folder, version, run_id, self.source.images_of(source), gates,

@@ -1,6 +1,7 @@
 """The source of one command: as it is known from before, as its labels are counted, as its images are decoded.
 
 Owns how long what decoding found is believed: as long as the listing is the same, and what the settings make of it.
+So long the pixels of then are taken again too, where they were kept.
 Images that were overwritten where no listing shows it (a CSV names them, and its own bytes are the same) are found out
 when they are decoded again. Knows no plan, and of models only that one was trained on the images of then.
 """
@@ -12,9 +13,12 @@ from augment.data.census import Census, refuse_bad, take_census
 from augment.data.sources import open_source
 from augment.errors import InputError
 from augment.store.models import ModelFolder, SourceRecord
-from augment.types import ClassCounts, canonical_json, sha256_hex
+from augment.store.pixel_cache import PixelCache
+from augment.types import ClassCounts
 from pipelines.cluster import Cluster
 from pipelines.ingest import DecodedImages, ingest
+from pipelines.kept_pixels import cache_key, keep_images, kept_images
+from pipelines.known_source import decoded_fingerprint
 from pipelines.progress import Progress, log
 
 __all__ = ["JobSource", "OverwrittenError"]
@@ -44,6 +48,8 @@ class JobSource:
         """The classes, counted from labels alone, once."""
         if self._census is None:
             with self._progress.stage("census"):
+                if self._folder.source() is None:
+                    self._source.listing()  # it will be decoded, and wants its rows: one look gives both
                 self._census = take_census(self._source, image=self._image)
         return self._census
 
@@ -72,9 +78,7 @@ class JobSource:
 
     def fingerprint(self) -> str:
         """Of the source's listing and of everything that decides what decoding gives."""
-        source = self._config.model_dump(mode="json", exclude={"uri", "on_bad"})
-        image = self._image.model_dump(mode="json")
-        return sha256_hex(canonical_json([self.census().fingerprint, source, image]))
+        return decoded_fingerprint(self._config, self._image, self.census())
 
     def record(self) -> SourceRecord:
         """What decoding found; InputError where the source has changed since."""
@@ -108,7 +112,7 @@ class JobSource:
         return self._decoded
 
     def _decode(self) -> tuple[DecodedImages, SourceRecord]:
-        images = ingest(self._source, self._config, self._image, self._progress)
+        images = self._images()
         for image in images.bad[:_NAMED_IN_LOG]:
             log.warning("skipped %s: %s", image.name, image.reason)
         record = SourceRecord(
@@ -119,6 +123,39 @@ class JobSource:
             etags=self.census().etags,
         )
         return images, record
+
+    def _images(self) -> DecodedImages:
+        """From the cache where they lie there; else decoded, and put there."""
+        cache = self._cache()
+        if cache is None:
+            return ingest(self._source, self._config, self._image, self._progress)
+        bad = self.census().bad
+        kept = kept_images(cache, bad, self._config, self._progress)
+        if kept is not None:
+            return kept
+        images = ingest(self._source, self._config, self._image, self._progress)
+        keep_images(
+            cache, images, self._image, bad, self._progress,
+            most_gb=self._config.cache_gb, as_listed=self._is_as_counted,
+        )  # fmt: skip
+        return images
+
+    def _cache(self) -> PixelCache | None:
+        """Where decoded images of this very source lie; None where they are not to be kept, or can't be known again."""
+        if not self._config.cache_gb:
+            return None
+        if not self._source.shows_overwrites:
+            log.info(
+                "decode: images that a CSV or JSONL names are not kept: nothing shows when one was overwritten"
+            )
+            return None
+        etags = self.census().etags
+        return PixelCache(self._folder.store, cache_key(self.fingerprint(), self._config.uris, etags))
+
+    def _is_as_counted(self) -> bool:
+        """Whether a listing made now is that of the census."""
+        counted, now = self.census(), open_source(self._config).counts()
+        return (now.fingerprint, dict(now.etags)) == (counted.fingerprint, counted.etags)
 
     def images_of(self, record: SourceRecord) -> Callable[[], DecodedImages]:
         """The images that `record` tells of, decoded when asked for; OverwrittenError where these are others."""

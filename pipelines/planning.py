@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from augment.config import Config
+from augment.data.census import Census
 from augment.gan.hardware import Hardware, training_images_per_s
 from augment.lift.following import Advice, Making, Now, making_of, stored_advice
 from augment.objects import open_store
@@ -12,8 +13,9 @@ from augment.recipes.choosing import choose_recipes, refuse_impossible
 from augment.store.existing import existing_rows
 from augment.store.models import ModelFolder
 from augment.types import AugmentPlan, ClassCounts, ExistingRows
+from pipelines.known_source import as_decoded
 
-__all__ = ["cost_of", "existing_for", "generating_s", "making_in", "plan_for", "why_nothing"]
+__all__ = ["census_for", "cost_of", "existing_for", "generating_s", "making_in", "plan_for", "why_nothing"]
 
 # Pixels a second and core, measured on two cores with the demo's networks (28×28, width 48); networks grow
 # with the resolution about as the pixels do. Wider ones and residual ones are slower.
@@ -25,6 +27,17 @@ def existing_for(config: Config) -> tuple[ExistingRows, ...]:
     if config.output.on_existing != "top-up":
         return ()
     return existing_rows(open_store(config.output.uri))
+
+
+def census_for(config: Config, census: Census) -> Census:
+    """The census that a plan of this config counts by: where it tops up what a run made, without the images that the
+    run could not use. Labels alone count them, and the plan would ask for other numbers than the run.
+
+    Elsewhere, and of a source that was not decoded since it changed, the census as it is: no output is opened.
+    """
+    if config.output.on_existing != "top-up" or census.deep:
+        return census
+    return as_decoded(config, ModelFolder(open_store(config.output.uri), config.name), census)
 
 
 def plan_for(config: Config, counts: ClassCounts, existing: Sequence[ExistingRows] = ()) -> AugmentPlan:

@@ -93,7 +93,7 @@ class _Decoding:
         except BadImageError:
             return  # a run leaves it out too, and looking at it took its time
         if self._config.source.duplicates.looked_for:
-            hashes_of(data, whole)
+            hashes_of(data, whole, perceptual=self._config.source.duplicates.near != "off")
         if self._first_round and pixels_HWC.nbytes <= self._left:
             self._left -= pixels_HWC.nbytes
             self.kept.append(pixels_HWC)

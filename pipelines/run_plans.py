@@ -11,6 +11,7 @@ from augment.pixel_pipelines import load_pipeline
 from augment.recipes.making import classic_spec
 from augment.store.commit import make_run_plan
 from augment.store.models import GatesRecord, ModelRecord
+from augment.store.records import MOST_SHARDS
 from augment.types import AugmentPlan, ClassLedger, Manifest, RecipeSpecs, RunPlan
 from pipelines.gatekeeping import pin_of
 from pipelines.progress import log
@@ -29,13 +30,20 @@ _SHOWN = 10
 
 
 def refuse_unmakeable(config: Config, plan: AugmentPlan) -> None:
-    """ConfigError where a plan's shards are too large for a worker, or its model would know no classes."""
+    """ConfigError where a plan's shards are too large for a worker, or too many for a manifest, or its model would know no
+    classes.
+    """
     shard_bytes = plan.shard_rows * plan.image.size**2 * plan.image.channels
     if min(shard_bytes, shard_bytes * plan.rows // plan.shard_rows) > MOST_SHARD_BYTES:
         fitting = MOST_SHARD_BYTES // (shard_bytes // plan.shard_rows)
         raise ConfigError(
             f"output.shard_rows={plan.shard_rows} makes shards of {shard_bytes / 1e9:.1f} GB of pixels, and a "
             f"worker holds a shard in memory; set it to {fitting} or less"
+        )
+    if plan.num_shards > MOST_SHARDS:
+        raise ConfigError(
+            f"output.shard_rows={plan.shard_rows} makes {plan.num_shards:,} shards of {plan.rows:,} samples, and a manifest "
+            f"lists at most {MOST_SHARDS:,}; set it to {-(-plan.rows // MOST_SHARDS)} or more"
         )
     if not config.model.conditional and len(plan.classes) > 1 and plan.trains:
         raise ConfigError(

@@ -1,35 +1,105 @@
-"""What one command may use, and what it has used: the clock of its budget.
+"""What a job may use, and what its commands have used: the clock of its budget.
+
+A budget is of a job, not of a command: what is used is kept in the dataset's store, so that a scheduler which tries again
+after exit code 5 spends what is left, and not the budget anew. A job is a submission with all its attempts and requeues,
+or else what runs under a config's `name`; once it has ended well, the next one begins at nothing. A command that finds
+nothing left is a ConfigError: trying again cannot mend it, and schedulers stop.
 
 Owns when a budget is over and the words for it. How money becomes time is augment.planning.budget's; what a stage does
 then is the stage's. Time is the wall clock's, since workers on other machines look at it too. Imports neither torch nor
 Ray.
 """
 
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from augment.config import Config
-from augment.errors import PartialError
+from augment.errors import AugmentError, ConfigError, PartialError
 from augment.gan.hardware import Hardware
-from augment.planning.budget import Allowance, allowance, training_share
+from augment.objects import ObjectStore
+from augment.planning.budget import Allowance, allowance, training_share, usd_per_hour
+from augment.store.spent import Spent, put_spent, stored_spent
+from pipelines.progress import log
 from pipelines.site import held_by
+from pipelines.submit.contract import SUBMISSION_VARIABLE
+from pipelines.submit.record import run_id_of_job
 
-__all__ = ["Spending"]
+__all__ = ["Spending", "job_of"]
+
+TOLD_EVERY_S = 30.0
+"""A driver that is killed without a word has used so much more, at most, than the store knows."""
 
 
 class Spending:
-    """A command's budget, from its start on; each command has it anew."""
+    """One command's part in its job's budget, from the command's start on."""
 
-    def __init__(self, config: Config, now_s: Callable[[], float] = time.time) -> None:
-        self._config, self._now_s = config, now_s
+    def __init__(self, config: Config, store: ObjectStore, now_s: Callable[[], float] = time.time) -> None:
+        self._config, self._store, self._now_s = config, store, now_s
         self._began_s = now_s()
+        self._job = ""
+        self._before, self._usd_per_s = Spent(), 0.0
         self._allowance: Allowance | None = None
+        self._over = threading.Event()  # nothing more is told
+        self._teller: threading.Thread | None = None
+
+    def look_up(self) -> None:
+        """Find what was used before; before anything is paid for, ConfigError where that was all of the budget."""
+        budget = self._config.budget
+        if budget.hours is None and budget.usd is None:
+            return
+        self._job = job_of(self._store, self._config.name)
+        self._before = before = stored_spent(self._store, self._job)
+        for field, limit, used, unit in (
+            ("hours", budget.hours, before.seconds / 3600, "h"),
+            ("usd", budget.usd, before.usd, "USD"),
+        ):
+            if limit is not None and used >= limit:
+                raise ConfigError(
+                    f"budget.{field}={limit:g} is used up by {before.commands} command(s) of this job before this one: "
+                    f"{used:.3g} {unit}; {_GO_ON}"
+                )
 
     def begin(self, hardware: Hardware) -> None:
         """Count by what the cluster has; ConfigError where dollars can't be counted by it."""
-        budget, prices = self._config.budget, self._config.cost.prices
-        self._allowance = allowance(budget, prices, held_by(self._config, hardware))
+        budget, prices, held = (
+            self._config.budget,
+            self._config.cost.prices,
+            held_by(self._config, hardware),
+        )
+        self._usd_per_s = (usd_per_hour(prices, held) or 0.0) / 3600
+        self._allowance = allowance(
+            budget, prices, held, spent_s=self._before.seconds, spent_usd=self._before.usd
+        )
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """While the body runs, and at its end, the store is told what is used; where there is no budget, nothing is."""
+        if self._allowance is None:
+            yield
+            return
+        if self._before.commands:
+            log.info(
+                "budget: %.3g h are used by %d command(s) of this job before this one",
+                self._before.seconds / 3600, self._before.commands,
+            )  # fmt: skip
+        self._tell()
+        self._teller = threading.Thread(target=self._go_on_telling, name="augment-spending", daemon=True)
+        self._teller.start()
+        try:
+            yield
+        finally:
+            if self._hush():
+                self._tell()
+
+    def done(self) -> None:
+        """The job has ended well: what it used is no part of the next one's budget."""
+        self._hush()
+        job = self._job or job_of(self._store, self._config.name)
+        if stored_spent(self._store, job) != Spent():
+            put_spent(self._store, job, Spent())
 
     @property
     def ends_at(self) -> float | None:
@@ -49,18 +119,48 @@ class Spending:
             raise PartialError(f"{self._allowance.field} is used up before {step}; {_GO_ON}")
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def blamed(self) -> Iterator[None]:
         """Where the body ends partly done and the budget is over, the error says that it is why."""
         try:
             yield
         except PartialError as error:
             if self._is_over and self._allowance is not None:
-                raise PartialError(f"{self._allowance.field} is used up: {error}") from error
+                raise PartialError(f"{self._allowance.field} is used up: {error}; {_GO_ON}") from error
             raise
 
     @property
     def _is_over(self) -> bool:
         return self.ends_at is not None and self._now_s() >= self.ends_at
 
+    def _hush(self) -> bool:
+        """No telling any more, not even one that is at work; whether there was any until now."""
+        told = self._teller is not None and not self._over.is_set()
+        self._over.set()
+        if self._teller is not None:
+            self._teller.join()
+        return told
 
-_GO_ON = "what is stored is kept, and the same command, with a budget of its own, goes on"
+    def _go_on_telling(self) -> None:
+        while not self._over.wait(TOLD_EVERY_S):
+            self._tell()
+
+    def _tell(self) -> None:
+        seconds = self._now_s() - self._began_s
+        try:
+            put_spent(
+                self._store, self._job, self._before.plus(seconds=seconds, usd=seconds * self._usd_per_s)
+            )
+        except AugmentError as error:
+            log.warning("budget: the store does not take down what is used: %s", error)
+
+
+def job_of(store: ObjectStore, name: str) -> str:
+    """Whose budget this process spends: its submission's, whichever attempt it is, else that of a config's `name`."""
+    submitted = os.environ.get(SUBMISSION_VARIABLE)
+    return f"submission-{run_id_of_job(store, submitted)}" if submitted else f"name-{name}"
+
+
+_GO_ON = (
+    "what is stored is kept, and the same command with a larger budget, which is that of all a job's commands together, or "
+    "with none, goes on"
+)

@@ -16,7 +16,15 @@ from types import FrameType
 
 from pipelines.progress import log
 
-__all__ = ["WITHIN_S", "heeding_sigterm", "in_order", "keeping_handler", "leave_if_asked", "was_asked"]
+__all__ = [
+    "WITHIN_S",
+    "heeding_sigterm",
+    "in_order",
+    "insist",
+    "keeping_handler",
+    "leave_if_asked",
+    "was_asked",
+]
 
 WITHIN_S = 22.0
 """Seconds that a stage has to end in order: with Ray's own shutdown after it, less than the usual 30."""
@@ -35,18 +43,23 @@ _asked = _Asked()
 
 
 @contextmanager
-def heeding_sigterm() -> Iterator[None]:
-    """While the body runs, SIGTERM ends it in order, at the latest by KeyboardInterrupt. For the main thread."""
+def heeding_sigterm() -> Iterator[threading.Event]:
+    """While the body runs, SIGTERM ends it in order, at the latest by KeyboardInterrupt. For the main thread.
+
+    Yields an event that tells, also afterwards, whether it came. Whatever runs next is not asked to end.
+    """
     global _asked
-    before, _asked = signal.signal(signal.SIGTERM, _on_sigterm), _Asked()
+    handler, asked_before = signal.signal(signal.SIGTERM, _on_sigterm), _asked
+    ours = _asked = _Asked()
     try:
-        yield
+        yield ours.once
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, handler)
+        _asked = asked_before
 
 
 def was_asked() -> bool:
-    """Whether SIGTERM came."""
+    """Whether SIGTERM came, in a body that heeds it."""
     return _asked.once.is_set()
 
 
@@ -57,12 +70,25 @@ def leave_if_asked() -> None:
         raise KeyboardInterrupt
 
 
+def insist() -> None:
+    """KeyboardInterrupt where SIGTERM came and the job goes on all the same.
+
+    Python drops an exception that a signal's handler raises while a callback runs that may not raise (a finaliser, an
+    import's lock): the interrupt was lost, and nobody else would raise it again.
+    """
+    if was_asked():
+        _asked.left = True
+        raise KeyboardInterrupt
+
+
 @contextmanager
 def in_order(what: str, tell: Callable[[], None]) -> Iterator[None]:
     """Let the body end by itself where SIGTERM comes: `tell` is called, in a thread of its own, to hasten it.
 
-    `what` names in the log what is being finished. KeyboardInterrupt at the end, or after WITHIN_S.
+    `what` names in the log what is being finished. KeyboardInterrupt at the end, or after WITHIN_S; and at once, where
+    SIGTERM came before and the job still runs.
     """
+    insist()
     asked, ended = _asked, threading.Event()
 
     def watch() -> None:

@@ -239,10 +239,11 @@ def _start_timeout(train: TrainConfig) -> Iterator[None]:
 
 
 def _failure_config(train: TrainConfig) -> FailureConfig:
-    """Lost workers cost `max_failures`; starting them may be tried for START_PATIENCE_S in all."""
+    """`max_failures` workers may be lost, and as many while they start, which may be tried for START_PATIENCE_S besides."""
     timeout_s = ELASTIC_START_TIMEOUT_S if _is_elastic(train) else START_TIMEOUT_S
     return FailureConfig(
-        max_failures=train.max_failures, controller_failure_limit=START_PATIENCE_S // timeout_s
+        max_failures=train.max_failures,
+        controller_failure_limit=START_PATIENCE_S // timeout_s + train.max_failures,
     )
 
 

@@ -16,6 +16,7 @@ import ray
 import ray.train
 import ray.train.torch
 import torch
+from torch import nn
 
 from augment.errors import AugmentError, ConfigError, RetryLaterError
 from augment.gan.critic import export_critic
@@ -40,6 +41,8 @@ from pipelines.recorder import Recorder
 from pipelines.snapshots import StoredSnapshots
 
 __all__ = ["TrainJob", "train_worker"]
+
+CPU_BUCKET_MB = 2
 
 MICRO_BATCHES = "micro-batches"
 """The board's note of how many parts a step is computed in, once it did not fit in memory whole."""
@@ -125,7 +128,7 @@ def _train(
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),
         device=ray.train.torch.get_device(),
-        parallelize=ray.train.torch.prepare_model,
+        parallelize=_shared,
     )
     steps = 0
 
@@ -157,6 +160,19 @@ def _train(
         seconds_left=None if job.ends_at is None else max(0.0, job.ends_at - time.time()),
     )
     return state, steps
+
+
+def _shared(network: nn.Module) -> nn.Module:
+    """The network on this worker's device, its gradients shared by DistributedDataParallel where there are several.
+
+    On CPUs they travel in small buckets: the first are under way while a network of a few megabytes is still in its
+    backward pass. Sums over two workers don't depend on it.
+    """
+    settings: dict[str, Any] = {"gradient_as_bucket_view": True}
+    if ray.train.torch.get_device().type == "cpu":
+        settings["bucket_cap_mb"] = CPU_BUCKET_MB
+    shared: nn.Module = ray.train.torch.prepare_model(network, parallel_strategy_kwargs=settings)
+    return shared
 
 
 def _evaluate(

@@ -55,10 +55,19 @@ def test_shards_are_full_but_the_last_and_start_where_the_one_before_ends(
     assert position == sum(synthetic)
 
 
+@given(st.lists(st.integers(0, 60), max_size=8), st.integers(1, 50))
+def test_the_rows_of_a_shard_are_known_without_what_they_are(synthetic: list[int], shard_rows: int) -> None:
+    plan = plan_of(synthetic, shard_rows)
+    assert [plan.rows_of(index) for index in range(plan.num_shards)] == [
+        shard.rows for shard in plan.shards()
+    ]
+
+
 @pytest.mark.parametrize("index", [-1, 3])
 def test_a_shard_outside_the_plan_is_an_index_error(index: int) -> None:
-    with pytest.raises(IndexError, match=r"outside 0\.\.2"):
-        plan_of([5, 0, 5], 4).shard(index)
+    for ask in (plan_of([5, 0, 5], 4).shard, plan_of([5, 0, 5], 4).rows_of):
+        with pytest.raises(IndexError, match=r"outside 0\.\.2"):
+            ask(index)
 
 
 def test_a_plan_for_a_billion_samples_takes_next_to_no_memory() -> None:

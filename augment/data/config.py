@@ -126,6 +126,11 @@ class SourceConfig(ConfigModel):
     max_image_megapixels: float = Field(default=50.0, gt=0)
     """An image above this many megapixels is bad (a decompression bomb)."""
 
+    cache_gb: float = Field(default=2.0, ge=0)
+    """Decoded pixels of up to this many gigabytes (10^9 bytes) are kept in the output's `_cache/`, so that the
+    next run on the same images need not decode them; `0` keeps none and reads none. Of images that a CSV or JSONL
+    names none are kept: nothing shows when one was overwritten. `augment gc` removes what is no longer used."""
+
     @field_validator("uri")
     @classmethod
     def _uri_is_given(cls, uri: str | tuple[str, ...]) -> str | tuple[str, ...]:

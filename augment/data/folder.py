@@ -4,10 +4,12 @@ Owns which files are images of which class, and when `root/test/cat/1.png` is a 
 image of a class `test`. Decodes nothing, and lists everything before it reads anything.
 """
 
+import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augment.data.config import SourceConfig
+from augment.data.hidden_folders import HiddenFolders
 from augment.data.images import IMAGE_SUFFIXES, BadImageError, ImageLimits
 from augment.data.listing import Chunk
 from augment.data.packed import PackedText
@@ -28,7 +31,7 @@ from augment.data.splits import (
     split_of_word,
 )
 from augment.errors import ConfigError, InputError
-from augment.objects import LocalStore, StoredObject, open_store
+from augment.objects import LocalStore, ObjectStore, StoredObject, open_store
 from augment.types import BadImage
 
 __all__ = ["FolderFormat"]
@@ -36,6 +39,11 @@ __all__ = ["FolderFormat"]
 _CHUNK_FILES = 512
 _CHUNK_BYTES = 64_000_000  # a chunk's encoded images lie in memory together
 _READ_THREADS = 8  # reads wait on the store, not on a CPU
+_TRIED_FILES = 8  # of a local folder, read before anything is said of the others
+_WORTH_THREADS_S = (
+    0.0003  # a file: a disk at hand answers sooner, and then threads would only hinder each other
+)
+_FOLDERS_KNOWN = 1_024
 _NONE = ""  # in place of a second-level folder: the file lies in the first, or the second doesn't matter
 
 
@@ -58,10 +66,13 @@ class FolderFormat:
     only seems so, or the second level looks like splits, nothing is guessed: that is an error.
     """
 
+    shows_overwrites = True  # each image's file is listed
+
     def __init__(self, place: Place, config: SourceConfig) -> None:
         self.place = place
         self.config = config
         self._files: _Files | None = None
+        self._hints_at_split = lru_cache(maxsize=_FOLDERS_KNOWN)(self._is_hint)  # asked for every file
 
     def __reduce__(self) -> tuple[type["FolderFormat"], tuple[Place, SourceConfig]]:
         return FolderFormat, (self.place, self.config)
@@ -74,8 +85,11 @@ class FolderFormat:
                 "set it to folder, auto or none"
             )
         files, log, etag, limits = _Files(), RowLog(keep=keep), EtagDigest(), ImageLimits.of(self.config)
-        folders, bad = self._local_folders(), list[BadImage]()
-        for item in self.place.objects():
+        folders, bad, hidden = self._local_folders(), list[BadImage](), HiddenFolders()
+        for item in self.place.objects_and_hidden():
+            if is_hidden(item.key):
+                hidden.add(item.key)
+                continue
             if not _is_utf8(item.key):
                 bad.append(BadImage(name=ascii(item.key), reason="has a name that is not UTF-8; rename it"))
                 continue
@@ -91,6 +105,7 @@ class FolderFormat:
             etag.add(item)
             if keep:
                 files.add(item)
+        bad[:0] = hidden.left_out()  # first, as only the first are named: a whole class may be lost with one
         self._files = files if keep else None
         return self._scan_of(log, folders, bad, etag)
 
@@ -110,10 +125,9 @@ class FolderFormat:
 
     def read(self, chunk: Chunk) -> Iterator[ReadImage]:
         """See Format. ObjectNotFoundError for a file that went away since it was listed."""
-        store = open_store(self.place.root)
-        with ThreadPoolExecutor(max_workers=_READ_THREADS) as pool:
-            for key, data in zip(chunk.keys, pool.map(store.get, chunk.keys), strict=True):
-                yield ReadImage(key, data, published=key)
+        contents = _contents(open_store(self.place.root), chunk.keys)
+        for key, data in zip(chunk.keys, contents, strict=True):
+            yield ReadImage(key, data, published=key)
 
     def names(self, keep_B: npt.NDArray[np.bool_]) -> list[str]:
         """See Format: each image's path below the root."""
@@ -138,7 +152,7 @@ class FolderFormat:
         second = below.partition("/")[0] if "/" in below else _NONE
         return first, second if self._hints_at_split(first) or self._hints_at_split(second) else _NONE
 
-    def _hints_at_split(self, name: str) -> bool:
+    def _is_hint(self, name: str) -> bool:
         return self.config.split.by != "none" and looks_like_split(name, self.config.split) is not None
 
     def _may_be_split(self, name: str) -> bool:
@@ -244,6 +258,22 @@ class FolderFormat:
         why = f": {inside[0].name} {inside[0].reason}" if inside else ""
         folder = self.place.uri_of(f"*/{name}" if in_splits else name)
         raise InputError(f"class folder {folder} holds no usable image{why}; add images or remove the folder")
+
+
+def _contents(store: ObjectStore, keys: Sequence[str]) -> Iterator[bytes]:
+    """The files, in order; read ahead by threads where reading is waiting."""
+    tried = keys[:_TRIED_FILES] if isinstance(store, LocalStore) else ()
+    rest, waited_s = keys[len(tried) :], 0.0
+    for key in tried:
+        began_s = time.perf_counter()
+        data = store.get(key)
+        waited_s += time.perf_counter() - began_s
+        yield data
+    if tried and waited_s < _WORTH_THREADS_S * len(tried):
+        yield from map(store.get, rest)
+        return
+    with ThreadPoolExecutor(max_workers=_READ_THREADS) as pool:
+        yield from pool.map(store.get, rest)
 
 
 def _folders_in(folder: Path) -> list[str]:

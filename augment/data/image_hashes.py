@@ -29,19 +29,20 @@ _VISIBLE_STEP = 3  # gray levels between neighbouring cells; less is noise
 _FEWEST_STEPS = 16  # of 64: an image with fewer is mostly blank
 
 
-def hashes_of(data: bytes, image: Image.Image) -> npt.NDArray[Any]:
+def hashes_of(data: bytes, image: Image.Image, *, perceptual: bool = True) -> npt.NDArray[Any]:
     """The hashes of one image as an array of shape [] and dtype HASH_DTYPE.
 
     `data` is the encoded file; `image` the whole image as it will be used (upright, without alpha, mode L or
     RGB), not yet cropped. Gray pixels hash like the equal RGB ones, so that neither the format nor the
-    mode of a copy hides it.
+    mode of a copy hides it. Without `perceptual`, which takes longest, dHash and its mark stay zero.
     """
-    cells_RC = _cells(image)
     packed = np.zeros((), HASH_DTYPE)
     packed["file"] = _digest(data)
     packed["pixels"] = _pixel_digest(image)
-    packed["perceptual"] = _bits_of(cells_RC)
-    packed["faint"] = _is_faint(cells_RC)
+    if perceptual:
+        cells_RC = _cells(image)
+        packed["perceptual"] = _bits_of(cells_RC)
+        packed["faint"] = _is_faint(cells_RC)
     return packed
 
 
@@ -72,7 +73,7 @@ def _is_faint(cells_RC: npt.NDArray[np.int16]) -> bool:
 def _pixel_digest(image: Image.Image) -> npt.NDArray[np.uint64]:
     width, height = image.size
     shape = width.to_bytes(4, "little") + height.to_bytes(4, "little")  # 2 × 8 pixels are not 4 × 4
-    return _digest(shape, image.convert("RGB").tobytes())
+    return _digest(shape, (image if image.mode == "RGB" else image.convert("RGB")).tobytes())
 
 
 def _digest(*parts: bytes) -> npt.NDArray[np.uint64]:

@@ -42,9 +42,12 @@ from PIL import (
     PngImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
+    features,
 )
+from PIL import __version__ as pillow_version
 
 from augment.data.config import ImageConfig, SourceConfig
+from augment.data.plain_png import plain_png
 from augment.errors import InputError
 
 __all__ = [
@@ -53,6 +56,7 @@ __all__ = [
     "ImageFormat",
     "ImageLimits",
     "decode_image",
+    "decoder_version",
     "encode_image",
     "encode_images",
     "fit_image",
@@ -95,6 +99,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_RULES = 1  # counts the changes of the rules above
 _ENCODE_SLICE = 64  # images a thread takes at once: small images cost less than a hand-over
 
 
@@ -154,18 +159,26 @@ def decode_image(
     return fit_image(whole_image(data, config.background, limits), config, limits)
 
 
+def decoder_version() -> str:
+    """What a file's pixels depend on besides the file and the config: these rules, and the libraries that decode."""
+    return f"rules {_RULES}, pillow {pillow_version}, jpeg {features.version('jpg')}"
+
+
 def whole_image(data: bytes, background: int, limits: ImageLimits) -> Image.Image:
     """The image at its own size, upright, 8 bits a channel and without alpha: mode L or RGB.
 
     Raises as `decode_image`.
     """
     limits.check_bytes(len(data))
+    if (plain := plain_png(data)) is not None:
+        limits.check_pixels(*plain.size)
+        return plain
     with _opened(data, limits) as encoded:
         limits.check_pixels(*encoded.size)
         with _named_damage(limits):
             encoded.load()
             flat = _without_alpha(_eight_bit(_turned_upright(encoded)), background)
-            return flat if flat.mode == "L" else flat.convert("RGB")
+            return flat if flat.mode in ("L", "RGB") else flat.convert("RGB")
 
 
 def fit_image(
@@ -173,7 +186,7 @@ def fit_image(
 ) -> npt.NDArray[np.uint8]:
     """Pixels of a whole image, as `decode_image` gives them: uint8 [size, size, channels]."""
     with _named_damage(limits or ImageLimits()):
-        square = _fitted(image.convert("L" if config.channels == 1 else "RGB"), config)
+        square = _fitted(_in_mode(image, "L" if config.channels == 1 else "RGB"), config)
     return np.array(square, dtype=np.uint8).reshape(config.size, config.size, config.channels)
 
 
@@ -287,6 +300,10 @@ def _fitted(image: Image.Image, config: ImageConfig) -> Image.Image:
     padded = Image.new(image.mode, (side, side), level if image.mode == "L" else (level, level, level))
     padded.paste(inner, ((side - inner.width) // 2, (side - inner.height) // 2))
     return padded
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _resized(image: Image.Image, width: int, height: int) -> Image.Image:

@@ -92,6 +92,10 @@ class Source(Protocol):
     def config(self) -> SourceConfig:
         """Where and how; `format` is resolved, never `auto`, where all URIs have one."""
 
+    @property
+    def shows_overwrites(self) -> bool:
+        """Whether the etags of `counts` are others once an image was written anew, as far as its store can tell."""
+
     def counts(self) -> SourceCounts:
         """Images a class, streamed: no label is kept. InputError if nothing is usable."""
 

@@ -11,7 +11,9 @@ import io
 import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,7 @@ from augment.data.config import SourceConfig
 from augment.data.images import BadImageError, ImageLimits
 from augment.data.json_rows import json_label, json_object
 from augment.data.listing import Chunk
+from augment.data.named_twice import NamedFiles
 from augment.data.packed import PackedText
 from augment.data.places import EtagDigest, Place, suffix_of
 from augment.data.published import name_below
@@ -32,12 +35,13 @@ from augment.objects import ObjectNotFoundError, ObjectStore, StoredObject, open
 from augment.strict_yaml import redact
 from augment.types import BadImage
 
-__all__ = ["MANIFEST_SUFFIXES", "ManifestFormat"]
+__all__ = ["MANIFEST_SUFFIXES", "ManifestFormat", "columns_of", "place_columns"]
 
 MANIFEST_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 """File suffix → format."""
 
 _PLACE_COLUMNS = ("uri", "path")
+_HUGGING_FACE_COLUMN = "file_name"  # of a metadata.csv; asked for last: beside `image` it may be a caption
 _CHUNK_IMAGES = 256
 _LINE_BYTES = 1_000_000
 _BUCKET = re.compile(
@@ -69,6 +73,8 @@ class _Kept:
 class ManifestFormat:
     """Lines of CSV or JSONL files (see scan.Format), in the order of the files' keys."""
 
+    shows_overwrites = False  # the images lie elsewhere, and are not listed
+
     def __init__(self, place: Place, config: SourceConfig, kind: str) -> None:
         """`kind`: `csv` or `jsonl`."""
         self.place = place
@@ -90,13 +96,22 @@ class ManifestFormat:
         named = self.config.split.by in ("auto", "file", "folder")
         keys = [item.key for item in manifests]
         split_of = self._splits_by_name(keys) if named else {}
+        several = len(self.config.uris) > 1 or len(manifests) > 1
         kept, log, bad, etag = _Kept(), RowLog(keep=keep), list[BadImage](), EtagDigest()
+        named_files = list[NamedFiles]()
         for item in manifests:
             etag.add(item)
             kept.manifests.append(item.key)
-            self._scan_one(item, split_of.get(item.key), log, bad, kept if keep else None)
+            split, hashes = split_of.get(item.key), array("q")
+            self._scan_one(item, split, log, bad, kept if keep else None, hashes if several else None)
+            if several:
+                hash_B = np.frombuffer(hashes, dtype=np.int64)
+                named_files.append(
+                    NamedFiles(self.place.uri_of(item.key), hash_B, partial(self._image_of, item, split))
+                )
         self._kept = kept if keep else None
-        return scan_of_labels(log, self.config.split, self.place.uri, bad, etag)
+        scan = scan_of_labels(log, self.config.split, self.place.uri, bad, etag)
+        return replace(scan, named=tuple(named_files))
 
     def chunks(self, keep_B: npt.NDArray[np.bool_]) -> Iterator[Chunk]:
         """See Format: up to 256 images of one manifest."""
@@ -159,9 +174,43 @@ class ManifestFormat:
     # ---- lines ----------------------------------------------------------------------------------------
 
     def _scan_one(
-        self, item: StoredObject, named: str | None, log: RowLog, bad: list[BadImage], kept: _Kept | None
+        self,
+        item: StoredObject,
+        named: str | None,
+        log: RowLog,
+        bad: list[BadImage],
+        kept: _Kept | None,
+        hashes: "array[int] | None",
     ) -> None:
         """Log every line of one manifest; what can't be used goes into `bad`."""
+        image_in = self._images_in(item)
+        for split, place, label in self._rows_in(item, named, bad):
+            log.add(split, label, place)
+            if kept is not None:
+                kept.places.append(place)
+                kept.manifest_B.append(len(kept.manifests) - 1)
+            if hashes is not None:
+                hashes.append(hash((split, image_in(place))))
+
+    def _images_in(self, item: StoredObject) -> Callable[[str], str]:
+        """What turns a place, as this manifest writes it, into a full URI or an absolute path."""
+        home, folder = open_store(self.place.root).uri, item.key.rpartition("/")[0]
+
+        def image(place: str) -> str:
+            root, key = _target(place, self.place.root, folder)
+            return f"{(home if root == self.place.root else root).rstrip('/')}/{key}"
+
+        return image
+
+    def _image_of(self, item: StoredObject, named: str | None, row: int) -> tuple[str, str]:
+        """A row's split and image, from the manifest once more; see NamedFiles."""
+        split, place, _ = next(islice(self._rows_in(item, named, []), row, None))
+        return split, self._images_in(item)(place)
+
+    def _rows_in(
+        self, item: StoredObject, named: str | None, bad: list[BadImage]
+    ) -> Iterator[tuple[str, str, Label | None]]:
+        """Split, place and label of every usable line; the others go into `bad`."""
         file = ranged_file(open_store(self.place.root), item.key, item.size, _WINDOW_BYTES)
         folder, column = item.key.rpartition("/")[0], ""
         for line in _READERS[self.kind](file, self.place.uri_of(item.key)):
@@ -178,21 +227,18 @@ class ManifestFormat:
             place, label = row
             if label is None and is_learned(split, self.config.split):
                 bad.append(BadImage(name=name, reason="has no label"))
-            log.add(split, label, place)
-            if kept is not None:
-                kept.places.append(place)
-                kept.manifest_B.append(len(kept.manifests) - 1)
+            yield split, place, label
 
     def _splits_by_name(self, keys: list[str]) -> dict[str, str]:
         return splits_of_files(keys, self.config.split, self.place.uri, self.place.folders)
 
     def _column(self, fields: Mapping[str, object], name: str) -> str:
         """The column of places; InputError where there is none, or no column of labels."""
-        candidates = [column for column in (*_PLACE_COLUMNS, self.config.image_column) if column in fields]
+        candidates = [column for column in place_columns(self.config) if column in fields]
         has = f"its columns are {', '.join(fields) or 'none'}"
         if not candidates:
             raise InputError(
-                f"{self.place.uri_of(name)} has no column 'uri' or 'path'; {has}; rename one, or set "
+                f"{self.place.uri_of(name)} has no column 'uri', 'path' or 'file_name'; {has}; rename one, or set "
                 "source.image_column"
             )
         if self.config.label_column not in fields:
@@ -234,6 +280,21 @@ class ManifestFormat:
             return place, json_label(label, self.config.label_column)
         except BadImageError as error:
             return str(error)
+
+
+def place_columns(config: SourceConfig) -> tuple[str, ...]:
+    """The columns that may hold the images' places, the first that is there being the one."""
+    return (*_PLACE_COLUMNS, config.image_column, _HUGGING_FACE_COLUMN)
+
+
+def columns_of(place: Place, item: StoredObject) -> tuple[str, ...]:
+    """The columns of a CSV's or JSONL's first row; () for a file that is neither, or has no row."""
+    file = ranged_file(open_store(place.root), item.key, item.size, _WINDOW_BYTES)
+    read = _READERS[MANIFEST_SUFFIXES[suffix_of(item.key)]]
+    try:
+        return next((tuple(line.fields) for line in read(file, place.uri_of(item.key)) if line.fields), ())
+    except InputError:  # what it says is for whoever meant the file to be a manifest
+        return ()
 
 
 def _target(place: str, root: str, folder: str) -> tuple[str, str]:

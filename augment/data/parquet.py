@@ -70,6 +70,8 @@ class _File:
 class ParquetFormat:
     """Rows of Parquet files (see scan.Format), in the order of their keys."""
 
+    shows_overwrites = True  # the files that hold the images are listed
+
     def __init__(self, place: Place, config: SourceConfig) -> None:
         self.place = place
         self.config = config

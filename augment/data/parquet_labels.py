@@ -112,9 +112,11 @@ def coded(column: Any, where: str) -> Coded:
     smallest, largest = (pc.min_max(whole)[name].as_py() for name in ("min", "max"))
     if largest - smallest >= _NARROW:
         return _coded_dictionary(whole.dictionary_encode(), where)
-    distance = pc.subtract(whole, smallest) if smallest else whole
     values = tuple(range(smallest, largest + 1))
-    return Coded(values, _numpy(distance.fill_null(len(values)) if distance.null_count else distance))
+    if whole.null_count:
+        return Coded(values, _numpy(pc.subtract(whole, smallest).fill_null(len(values))))
+    integers_B = _numpy(whole)  # Arrow imports pandas to subtract a number
+    return Coded(values, integers_B - smallest if smallest else integers_B)
 
 
 def _numpy(integers: Any) -> npt.NDArray[np.integer[Any]]:

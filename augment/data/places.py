@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _WILDCARDS = re.compile(r"[*?\[]")
+_COPIES = frozenset({"@eaDir", "__MACOSX"})  # thumbnails of a Synology disk; resource forks in a Mac's zip
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,21 @@ class Place:
 
     def objects(self) -> Iterator[StoredObject]:
         """The chosen files in the order of their keys, listed as they are asked for; none is hidden."""
+        return (item for item in self.objects_and_hidden() if not is_hidden(item.key))
+
+    def objects_and_hidden(self) -> Iterator[StoredObject]:
+        """As `objects`, with the hidden files that would be chosen if they were not hidden."""
         if self.pattern:
             _ = self._chosen  # what is no glob is refused, whatever lies there
-        return (item for item in open_store(self.root).list(self._prefix) if self.chooses(item.key))
+        listed = open_store(self.root).list(self._prefix)
+        return (item for item in listed if self._matches(item.key)) if self.pattern else listed
 
     def chooses(self, key: str) -> bool:
         """Whether a file of this key below `root` is meant, if there is one."""
-        return not is_hidden(key) and (not self.pattern or self._chosen.fullmatch(key) is not None)
+        return not is_hidden(key) and self._matches(key)
+
+    def _matches(self, key: str) -> bool:
+        return not self.pattern or self._chosen.fullmatch(key) is not None
 
     def uri_of(self, key: str) -> str:
         """A file's full URI, or its absolute path."""
@@ -161,8 +170,8 @@ def root_of(uri: str) -> str:
 
 
 def is_hidden(key: str) -> bool:
-    """Whether any part of the path starts with a dot (.git, .DS_Store, …)."""
-    return key.startswith(".") or "/." in key
+    """Whether any part of the path starts with a dot (.git, .DS_Store, …) or is a tool's own folder of copies."""
+    return key.startswith(".") or "/." in key or (("@" in key or "__" in key) and _in_copies(key))
 
 
 def suffix_of(key: str) -> str:
@@ -170,6 +179,10 @@ def suffix_of(key: str) -> str:
     name = key[key.rfind("/") + 1 :]
     dot = name.rfind(".")
     return name[dot:].lower() if 0 < dot < len(name) - 1 else ""
+
+
+def _in_copies(key: str) -> bool:
+    return not _COPIES.isdisjoint(key.split("/"))
 
 
 def _split_at_wildcard(uri: str) -> tuple[str, str]:

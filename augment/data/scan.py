@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from augment.data.config import SplitConfig
 from augment.data.listing import Chunk
+from augment.data.named_twice import NamedFiles
 from augment.data.places import EtagDigest, Place
 from augment.data.splits import unknown_split
 from augment.types import BadImage, ClassInfo, canonical_json
@@ -72,6 +73,7 @@ class Scan:
     etag: str
     others: tuple[str, ...] = ()  # class names that held-out rows alone have
     pair_B: npt.NDArray[np.int32] | None = None  # each row's pair, where rows were kept
+    named: tuple[NamedFiles, ...] = ()  # of manifests, where the source has several
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -96,6 +98,10 @@ class Format(Protocol):
     """Images of one format at one place. Pickles as its place and config; rows are numbered from 0."""
 
     place: Place
+
+    @property
+    def shows_overwrites(self) -> bool:
+        """Whether the scan's etag is another one once an image was written anew."""
 
     def scan(self, *, keep: bool) -> Scan:
         """All rows, counted; with `keep` also one by one, as chunks and names need them afterwards.

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from augment.data.config import HELD_OUT_SPLITS, SourceConfig
 from augment.data.label_map import DROPPED, ClassMap, class_map
 from augment.data.listing import Chunk, FoundImage, Listing, Source, SourceCounts, SourceItem
+from augment.data.named_twice import check_named_twice
 from augment.data.published import numbered_name
 from augment.data.scan import UNLABELLED, Format, Scan
 from augment.data.splits import check_splits
@@ -58,6 +59,11 @@ class SelectedSource:
         self,
     ) -> tuple[type["SelectedSource"], tuple[SourceConfig, tuple[Format, ...], str | None]]:
         return SelectedSource, (self.config, self.places, self.split)
+
+    @property
+    def shows_overwrites(self) -> bool:
+        """See Source."""
+        return all(place.shows_overwrites for place in self.places)
 
     def counts(self) -> SourceCounts:
         """See Source. Memory depends on the classes, the splits and what is bad, not on the images."""
@@ -150,6 +156,7 @@ class SelectedSource:
 
     def _select(self, *, keep: bool) -> _Selected:
         scans = tuple(place.scan(keep=keep) for place in self.places)
+        check_named_twice([manifest for scan in scans for manifest in scan.named])
         splits = frozenset(split for scan in scans for split in scan.split_P if split)
         self._check_all_tell(scans)
         check_splits(splits, self.config.split, self.config.where)

@@ -10,13 +10,14 @@ from augment.data.config import SourceConfig
 from augment.data.folder import FolderFormat
 from augment.data.images import IMAGE_SUFFIXES
 from augment.data.listing import Chunk, Listing, Source, SourceCounts, SourceItem
-from augment.data.manifest import MANIFEST_SUFFIXES, ManifestFormat
+from augment.data.manifest import MANIFEST_SUFFIXES, ManifestFormat, columns_of, place_columns
 from augment.data.parquet import PARQUET_SUFFIX, ParquetFormat
 from augment.data.places import Place, check_overlaps, places_of, suffix_of
 from augment.data.scan import Format
 from augment.data.selection import SelectedSource
 from augment.data.webdataset import TAR_SUFFIX, WebDatasetFormat
 from augment.errors import ConfigError, InputError
+from augment.objects import StoredObject
 
 __all__ = [
     "SOURCE_FORMATS",
@@ -43,6 +44,7 @@ _OF_SUFFIX = {
     TAR_SUFFIX: "webdataset",
     **dict.fromkeys(IMAGE_SUFFIXES, "folder"),
 }
+_HUGGING_FACE_LIST = "metadata"  # .csv or .jsonl, beside the images that it lists
 _SAID = {"parquet": "Parquet files", "webdataset": "tar files", "folder": "images"}
 
 
@@ -52,7 +54,7 @@ def open_source(config: SourceConfig) -> Source:
     Raises InputError if nothing lies at a URI or two of them choose one file, ConfigError if `auto` cannot tell.
     """
     places = places_of(config.uris)
-    names = [_format_of(place) if config.format == "auto" else config.format for place in places]
+    names = [_format_of(place, config) if config.format == "auto" else config.format for place in places]
     if len(set(names)) == 1:
         config = config.model_copy(update={"format": names[0]})
     for name in set(names):
@@ -66,19 +68,23 @@ def open_held_out(config: SourceConfig) -> Mapping[str, Source]:
     return open_source(config).held_out()
 
 
-def _format_of(place: Place) -> str:
+def _format_of(place: Place, config: SourceConfig) -> str:
     """The format at a place, by the suffixes of its files' names."""
     if kind := MANIFEST_SUFFIXES.get(suffix_of(place.only_key)):
         return kind
-    suffixes = set[str]()
+    suffixes, lists = set[str](), list[StoredObject]()
     for item in place.objects():
-        suffixes.add(suffix_of(item.key))
+        suffixes.add(suffix := suffix_of(item.key))
+        if suffix in MANIFEST_SUFFIXES and _may_list_images(item.key):
+            lists.append(item)
     found = sorted({_OF_SUFFIX[suffix] for suffix in suffixes & _OF_SUFFIX.keys()})
     if len(found) > 1:
         raise ConfigError(
             f"{place.uri} holds {' and '.join(_SAID[name] for name in reversed(found))}; set source.format to "
             f"{' or '.join(found)}"
         )
+    if found == ["folder"]:
+        _refuse_lists(place, lists, config)
     if found:
         return found[0]
     if place.only_key:
@@ -93,3 +99,28 @@ def _format_of(place: Place) -> str:
     if not suffixes:
         raise InputError(f"nothing lies at {place.uri}; check source.uri")
     return "folder"  # which names what is no image
+
+
+def _may_list_images(key: str) -> bool:
+    """Whether a CSV or JSONL lies where a list of images would: at the top, or as Hugging Face has it in a split."""
+    folder, _, name = key.rpartition("/")
+    return not folder or ("/" not in folder and name.rpartition(".")[0] == _HUGGING_FACE_LIST)
+
+
+def _refuse_lists(place: Place, lists: list[StoredObject], config: SourceConfig) -> None:
+    """ConfigError where a CSV or JSONL beside images names these: the folders may be anything but classes."""
+    for item in lists:
+        columns = columns_of(place, item)
+        has_places = not set(place_columns(config)).isdisjoint(columns)
+        if not has_places and config.label_column not in columns:
+            continue
+        mends = [f"set source.uri to {place.uri_of(item.key)}"]
+        if not has_places:
+            mends.append("source.image_column to its column of places")
+        if config.label_column not in columns:
+            mends.append("source.label_column to its column of labels")
+        raise ConfigError(
+            f"{place.uri} holds folders of images and {item.key}, which seems to list them (its columns are "
+            f"{', '.join(columns)}); {' and '.join(mends)}, or set source.format to folder to take the folders for "
+            "classes"
+        )

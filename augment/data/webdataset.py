@@ -71,6 +71,8 @@ class WebDatasetFormat:
     `source.label_column` of `name.json`. A split is told by the shard's name, or by the JSON's field.
     """
 
+    shows_overwrites = True  # the files that hold the images are listed
+
     def __init__(self, place: Place, config: SourceConfig) -> None:
         self.place = place
         self.config = config

@@ -46,8 +46,9 @@ class LocalStore:
 
     def get(self, key: str) -> bytes:
         """See ObjectStore."""
-        with _local_errors(self.uri_of(key)):
-            return self._path(key).read_bytes()
+        path = self.uri_of(checked_key(key))
+        with _local_errors(path), open(path, "rb", buffering=0) as file:
+            return file.readall()
 
     def get_range(self, key: str, start: int, stop: int) -> bytes:
         """See ObjectStore."""
@@ -123,11 +124,13 @@ class LocalStore:
             if is_dir:
                 yield from self._walk(Path(entry.path), key, prefix, (*ancestors, identity))
             elif entry.is_file():
-                with _local_errors(entry.path):
-                    try:
-                        status = entry.stat()
-                    except FileNotFoundError:
-                        continue  # deleted since the folder was read: no listing fails for that
+                try:
+                    status = entry.stat()
+                except FileNotFoundError:
+                    continue  # deleted since the folder was read: no listing fails for that
+                except OSError:
+                    with _local_errors(entry.path):
+                        raise
                 yield StoredObject(key, status.st_size, status.st_mtime)
 
     def _write(self, key: str, data: bytes, place: Callable[[Path, Path], None]) -> bool:

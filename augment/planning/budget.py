@@ -23,7 +23,7 @@ class Held(Record):
 
 
 class Allowance(Record):
-    """Seconds that a command may take, and the setting that says so."""
+    """Seconds that a command may take, 0 or more, and the setting that says so."""
 
     seconds: float
     field: str  # "budget.hours=2"
@@ -39,14 +39,17 @@ def usd_per_hour(prices: PricesConfig, held: Held) -> float | None:
     return sum(priced) if priced else None
 
 
-def allowance(budget: BudgetConfig, prices: PricesConfig, held: Held) -> Allowance | None:
-    """How long a command may run with what it holds; None where there is no budget.
+def allowance(
+    budget: BudgetConfig, prices: PricesConfig, held: Held, *, spent_s: float = 0.0, spent_usd: float = 0.0
+) -> Allowance | None:
+    """How long a command may run with what it holds, after others of its job spent so much; None without a budget.
 
     Raises ConfigError where `budget.usd` can't be counted: nothing of what is held has a price above 0.
     """
     limits = []
     if budget.hours is not None:
-        limits.append(Allowance(seconds=3600 * budget.hours, field=f"budget.hours={budget.hours:g}"))
+        left_s = max(0.0, 3600 * budget.hours - spent_s)
+        limits.append(Allowance(seconds=left_s, field=f"budget.hours={budget.hours:g}"))
     if budget.usd is not None:
         hourly = usd_per_hour(prices, held)
         if not hourly:
@@ -55,7 +58,8 @@ def allowance(budget: BudgetConfig, prices: PricesConfig, held: Held) -> Allowan
                 "and cost.prices says what none of them costs; set cost.prices.cpu, cost.prices.gpu or "
                 "cost.prices.machine (USD an hour), or budget.hours"
             )
-        limits.append(Allowance(seconds=3600 * budget.usd / hourly, field=f"budget.usd={budget.usd:g}"))
+        left_usd = max(0.0, budget.usd - spent_usd)
+        limits.append(Allowance(seconds=3600 * left_usd / hourly, field=f"budget.usd={budget.usd:g}"))
     return min(limits, key=lambda limit: limit.seconds, default=None)
 
 

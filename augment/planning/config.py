@@ -54,11 +54,11 @@ class CostConfig(ConfigModel):
 
 
 class BudgetConfig(ConfigModel):
-    """The most that one command may use; it then stops with exit code 5, and the next one goes on."""
+    """The most that a job may use, over all its commands until it has ended well; it then stops with exit code 5."""
 
     usd: float | None = Field(default=None, gt=0)
     """Dollars, by `cost.prices` and what the cluster holds."""
 
     hours: float | None = Field(default=None, gt=0)
-    """Hours from the command's start. Training ends at its best snapshot in time for generating, and generating
+    """Hours, each command's from its start. Training ends at its best snapshot in time for generating, and generating
     begins no shard any more; what is whole is kept."""

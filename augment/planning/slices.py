@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 
 from pydantic import model_validator
-from scipy.special import stdtrit
 from typing_extensions import Self
 
 from augment.planning.interval import Interval
@@ -53,6 +52,8 @@ class Slices(Record):
         n = len(self.units)
         if n == 1:
             return UNKNOWN_FACTOR
+        from scipy.special import stdtrit  # not for a plan that measures nothing
+
         logs = [math.log(total / units) for units, total in zip(self.units, self.totals, strict=True)]
         t = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
         exponent = t * statistics.stdev(logs) * math.sqrt(1 + 1 / n)

@@ -14,10 +14,10 @@ S = seeds, N = test images, G = strata, K = classes, M = arms.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from augment.errors import ConfigError, InputError
 from augment.quality.label_metrics import Metric, confusion_matrices, metric_named
@@ -43,6 +43,13 @@ _BLOCK = 1 << 20  # random numbers drawn in one go: 8 MB
 _SEED_VARIANCE_LIMIT = 0.7  # see `_two_way`
 
 
+def _special() -> Any:
+    """scipy.special, loaded when it is used: `augment plan` reads these records and computes none."""
+    from scipy import special
+
+    return special
+
+
 class Bounds(Record):
     """An estimate between its limits."""
 
@@ -66,8 +73,8 @@ class Interval(Bounds):
         """estimate ± t·standard error; without any noise, the estimate alone."""
         _check_level(level)
         if standard_error > 0:
-            half = float(special.stdtrit(degrees_of_freedom, (1 + level) / 2)) * standard_error
-            p_value = float(2 * special.stdtr(degrees_of_freedom, -abs(estimate) / standard_error))
+            half = float(_special().stdtrit(degrees_of_freedom, (1 + level) / 2)) * standard_error
+            p_value = float(2 * _special().stdtr(degrees_of_freedom, -abs(estimate) / standard_error))
         else:
             half, p_value = 0.0, float(estimate == 0)
         return cls(
@@ -170,7 +177,7 @@ def simultaneous(intervals: Sequence[Interval]) -> tuple[Interval, ...]:
 def wilson(count: int, total: int, level: float = 0.95) -> Bounds:
     """A share with its score interval (Wilson 1927): right on average, and kept by shares near 0 or 1."""
     _check_share(count, total, level)
-    share, z2 = count / total, float(special.ndtri((1 + level) / 2)) ** 2
+    share, z2 = count / total, float(_special().ndtri((1 + level) / 2)) ** 2
     centre = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = math.sqrt(z2 * share * (1 - share) / total + z2 * z2 / (4 * total * total)) / (1 + z2 / total)
     low, high = max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
@@ -181,8 +188,8 @@ def clopper_pearson(count: int, total: int, level: float = 0.95) -> Bounds:
     """A share with its exact interval (Clopper & Pearson 1934): never less sure than it says, but wider."""
     _check_share(count, total, level)
     tail = (1 - level) / 2
-    low = float(special.betaincinv(count, total - count + 1, tail)) if count else 0.0
-    high = float(special.betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
+    low = float(_special().betaincinv(count, total - count + 1, tail)) if count else 0.0
+    high = float(_special().betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
     return Bounds(estimate=count / total, low=low, high=high, level=level)
 
 
@@ -247,7 +254,7 @@ def _two_way(
     variance, freedom = between_seeds, float(seeds - 1)
     if shared > 0:  # it estimates a variance ≥ 0, and may fall below by chance
         variance += shared
-        likely = between_seeds * (seeds - 1) / float(special.chdtri(seeds - 1, _SEED_VARIANCE_LIMIT))
+        likely = between_seeds * (seeds - 1) / float(_special().chdtri(seeds - 1, _SEED_VARIANCE_LIMIT))
         parts = likely**2 / (seeds - 1) + float((shared_G**2 / (images_G - 1)).sum())
         freedom = max(freedom, (likely + shared) ** 2 / parts)
     return Interval.student(float(difference_S.mean()), math.sqrt(variance), freedom, level)

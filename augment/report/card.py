@@ -15,8 +15,9 @@ import yaml
 
 from augment.gan.presets import ChosenField
 from augment.report.markdown import literal
-from augment.report.origins import made_by, source_types
+from augment.report.origins import made_by, recipe_tags, source_types
 from augment.store.layouts.contract import Layout
+from augment.store.layouts.folder import class_folder
 from augment.store.reading import CommittedRun, Dataset
 from augment.store.shards import shard_schema
 
@@ -96,6 +97,8 @@ def export_card(dataset: Dataset, layout: Layout) -> str:
     front = _front_matter(dataset, [layout.data_files])
     if layout.records == "parquet":
         front |= _features(dataset)
+    elif layout.records == "images":
+        front["configs"][0] |= _folder_features(dataset)
     return _page(front, _text(dataset) + _COPY.format(layout=layout.name, loading=layout.loading))
 
 
@@ -120,7 +123,7 @@ def _front_matter(dataset: Dataset, files: list[str]) -> dict[str, Any]:
         "source_datasets": ["extended"],
         "task_categories": ["image-classification"],
         "size_categories": [_size_category(dataset.rows)],
-        "tags": ["synthetic", "class-imbalance", "data-augmentation", "gan"],
+        "tags": ["synthetic", "class-imbalance", "data-augmentation", *recipe_tags(dataset)],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": files}]}],
     }
 
@@ -139,6 +142,16 @@ def _features(dataset: Dataset) -> dict[str, Any]:
         for name, kind in kinds.items()
     ]
     return {"dataset_info": {"features": features}}
+
+
+def _folder_features(dataset: Dataset) -> dict[str, Any]:
+    """What `datasets` is to make of class folders: left alone, it numbers those that hold images from 0."""
+    names = dataset.class_names
+    if list(names) != list(range(len(names))):
+        return {}
+    folders = {str(label): class_folder(label, name) for label, name in names.items()}
+    label = {"class_label": {"names": folders}}
+    return {"features": [{"name": "image", "dtype": "image"}, {"name": "label", "dtype": label}]}
 
 
 def _size_category(rows: int) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from augment.report.origins import made_by, source_types
+from augment.report.origins import made_by, recipe_tags, source_types
 from augment.store.layouts.contract import ExportedFile, Records
 from augment.store.reading import CommittedRun, Dataset
 from augment.store.shards import shard_schema
@@ -73,7 +73,7 @@ def croissant(dataset: Dataset, files: DataFiles) -> str:
         ),
         "conformsTo": "http://mlcommons.org/croissant/1.1",
         "version": f"{dataset.version}.0.0",
-        "keywords": ["synthetic", "class imbalance", "data augmentation", "GAN"],
+        "keywords": ["synthetic", "class imbalance", "data augmentation", *recipe_tags(dataset)],
         "digitalSourceType": [_IPTC + term for term in source_types(dataset)],
         "prov:wasDerivedFrom": [_source(run) for run in dataset.runs],
         "prov:wasGeneratedBy": [_activity(run) for run in dataset.runs],

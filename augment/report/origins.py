@@ -9,13 +9,20 @@ from augment.store.reading import CommittedRun, Dataset
 from augment.store.shards import DIGITAL_SOURCE_TYPES
 from augment.types import RecipeName
 
-__all__ = ["made_by", "recipes_by_label", "recipes_in", "source_types"]
+__all__ = ["made_by", "recipe_tags", "recipes_by_label", "recipes_in", "source_types"]
 
 _WORDS: dict[RecipeName, str] = {
     "gan": "drawn from conditional GANs that were fitted to it",
     "classic": "made from its real images by classic augmentation",
     "smote": "interpolated between its real images",
     "duplicate": "its real images again",
+}
+
+_TAGS: dict[RecipeName, str] = {
+    "gan": "gan",
+    "classic": "classic-augmentation",
+    "smote": "smote",
+    "duplicate": "oversampling",
 }
 
 
@@ -43,6 +50,11 @@ def made_by(dataset: Dataset) -> str:
     """In a user's words, as the end of a sentence about a labelled image data set."""
     words = [_WORDS[recipe] for recipe in _recipes(dataset)]
     return "; or ".join(words) or "none yet"
+
+
+def recipe_tags(dataset: Dataset) -> list[str]:
+    """Keywords for the recipes that a dataset's images were made by, as catalogues have them."""
+    return [_TAGS[recipe] for recipe in _recipes(dataset)]
 
 
 def source_types(dataset: Dataset) -> list[str]:

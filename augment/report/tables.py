@@ -108,8 +108,11 @@ def set_aside(
 
 
 def bad_images(bad: Sequence[BadImage]) -> RenderableType:
-    """How many images could not be used, and the first of them with the reason."""
-    heading = Text(f"{len(bad):,} {_plural(len(bad), 'image')} left out:", style="yellow")
+    """What could not be used, counted, and the first of it by name with the reason.
+
+    Mostly images; a truncated tar or a hidden folder is one line for all of its own, so none is called an image.
+    """
+    heading = Text(f"{len(bad):,} left out:", style="yellow")
     return Group(heading, *_first_lines([f"{image.name}: {image.reason}" for image in bad]))
 
 

@@ -5,7 +5,9 @@
     unlisted    shards of a sealed run that none of its manifests names, and that are older than the grace
     revoked     shards that only revoked rows need, longer than the grace after their revocation
     unfinished  what killed processes left of single writes
+    unused      decoded pixels that no job has read or written for the grace period; they can be decoded again
 
+What lies among the shards and is of no run of this dataset is told as `foreign`, and stays: it is not ours to delete.
 A shard's ledger and the refused candidates that were kept beside it go with it, for the same reason.
 Plans, manifests, snapshots and models are kept for ever. The grace period is a courtesy to those at work,
 measured by the store's own clock. Safety rests on order alone, so that no clock can break it:
@@ -28,7 +30,9 @@ from typing import Literal
 
 from augment.errors import ConfigError, InputError, IntegrityError
 from augment.objects import LocalStore, ObjectStore, StoredObject
+from augment.store.foreign import SHARDS_PREFIX, foreign_among
 from augment.store.ledgers import ledger_prefix
+from augment.store.pixel_cache import PIXEL_CACHES, unused_objects
 from augment.store.records import (
     latest_snapshot,
     manifest_key,
@@ -48,7 +52,7 @@ __all__ = ["DEFAULT_GRACE_S", "CollectionReport", "Garbage", "Reason", "collect"
 
 DEFAULT_GRACE_S = 72 * 3600.0
 
-Reason = Literal["abandoned", "unlisted", "revoked", "unfinished"]
+Reason = Literal["abandoned", "unlisted", "revoked", "unfinished", "unused", "foreign"]
 
 _LEAST_UNFINISHED_S = 3600.0  # whatever the grace: a write that is at work now is not a leftover
 _RESERVED = "_gc/"  # this module's own objects: probes of the store's clock
@@ -72,6 +76,7 @@ class CollectionReport:
     grace_s: float
     deleted: bool
     garbage: tuple[Garbage, ...]
+    foreign: tuple[Garbage, ...] = ()  # never deleted, and in no sum
 
     @property
     def objects(self) -> int:
@@ -90,26 +95,34 @@ def collect(
     """Find what nobody needs any more, and with `delete` remove it; killed anywhere, it can be repeated.
 
     Even without `delete` a small object is written and removed again, to read the store's clock. Raises
-    ConfigError for a negative grace, InputError where no run was ever begun, IntegrityError for a corrupt
+    ConfigError for a negative grace, InputError where nothing was ever begun, IntegrityError for a corrupt
     record: then nothing more is deleted.
     """
     if grace_s < 0:
         raise ConfigError(f"a grace period of {grace_s:g} s is negative; give 0 or more, such as 72h")
     runs = run_ids(store)
-    if not runs:
+    if not runs and next(iter(store.list(PIXEL_CACHES)), None) is None:
         raise InputError(f"nothing was ever begun at {store.uri}: there is nothing to collect; check the URI")
     now_s = _store_time_s(store)
     until_s = now_s - grace_s
     revoked = _revoked_until(store, until_s)
     garbage: list[Garbage] = []
-    for run_id in runs:
-        for found in _garbage_of_run(store, run_id, until_s, revoked, seal=delete):
-            garbage.append(found)
-            if delete:
-                for key in found.keys:
-                    store.delete(key)
+    for found in _no_longer_needed(store, runs, until_s, revoked, seal=delete):
+        garbage.append(found)
+        for key in found.keys if delete else ():
+            store.delete(key)
     garbage.extend(_unfinished(store, now_s - max(grace_s, _LEAST_UNFINISHED_S), delete=delete))
-    return CollectionReport(store.uri, grace_s, delete, tuple(garbage))
+    foreign = tuple(_garbage(None, "foreign", list(foreign_among(store, store.list(SHARDS_PREFIX)))))
+    return CollectionReport(store.uri, grace_s, delete, tuple(garbage), foreign)
+
+
+def _no_longer_needed(
+    store: ObjectStore, runs: Sequence[str], until_s: float, revoked: Sequence[Revocation], *, seal: bool
+) -> Iterator[Garbage]:
+    """What goes by its key, run after run, then the caches."""
+    for run_id in runs:
+        yield from _garbage_of_run(store, run_id, until_s, revoked, seal=seal)
+    yield from _garbage(None, "unused", unused_objects(store, until_s))
 
 
 def _store_time_s(store: ObjectStore) -> float:

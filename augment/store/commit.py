@@ -17,7 +17,7 @@ hears RetryLaterError, and the same calls make another run. Knows no pixels.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from augment.errors import ConfigError, IntegrityError, PartialError, RetryLaterError
@@ -193,7 +193,7 @@ def list_shards(store: ObjectStore, run: RunPlan) -> dict[int, ShardReceipt]:
         found[parsed.index] = ShardReceipt(
             index=parsed.index,
             key=stored.key,
-            rows=run.plan.shard(parsed.index).rows,
+            rows=run.plan.rows_of(parsed.index),
             size_bytes=stored.size,
             sha256=parsed.sha256,
         )
@@ -265,7 +265,7 @@ def _passed(
 def _as_held(run: RunPlan, shard: ShardReceipt, missing: Sequence[ShardPiece]) -> ShardReceipt:
     if not missing:
         return shard
-    return shard.model_copy(update={"rows": held_spec(run.plan, shard.index, (), missing).rows})
+    return replace(shard, rows=held_spec(run.plan, shard.index, (), missing).rows)
 
 
 def publish(store: ObjectStore, manifest: Manifest, policy: ExistingPolicy) -> Snapshot:
@@ -332,8 +332,9 @@ def _check_policy(store: ObjectStore, latest: Snapshot, run_id: str | None, poli
     if policy == "refuse" and present and run_id not in present:
         raise ConfigError(
             f"{store.uri} already holds version {latest.version} with other runs ({_some(present)}); set "
-            "output.on_existing to 'append' (a version with both) or 'replace' (a version with the new run "
-            "only), or choose another output.uri"
+            "output.on_existing to 'top-up' (makes only what is missing, where the source has grown or the "
+            "targets have), 'append' (a version with both) or 'replace' (a version with the new run only), or "
+            "choose another output.uri"
         )
 
 

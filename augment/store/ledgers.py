@@ -9,8 +9,9 @@ where two workers made different bytes of one shard, each has its own. Knows no 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 from pydantic import ValidationError
 
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 _THREADS = 8  # each waits for one small object
+_READ_AHEAD = 512  # ledgers that are held at once: a run may have any number of them
 
 
 def ledger_prefix(run_id: str) -> str:
@@ -47,10 +49,12 @@ def put_ledger(store: ObjectStore, run_id: str, shard_sha256: str, ledger: Shard
     store.put_if_absent(ledger_key(run_id, ledger.index, shard_sha256), ledger.to_json())
 
 
-def read_ledgers(store: ObjectStore, run_id: str, shards: Iterable[ShardReceipt]) -> list[ShardLedger]:
+def read_ledgers(store: ObjectStore, run_id: str, shards: Iterable[ShardReceipt]) -> Iterator[ShardLedger]:
     """The ledgers of these shards, in their order. Raises IntegrityError where one is missing or is none."""
+    left = iter(shards)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="ledgers") as pool:
-        return list(pool.map(lambda shard: _read(store, run_id, shard), shards))
+        while some := list(islice(left, _READ_AHEAD)):
+            yield from pool.map(lambda shard: _read(store, run_id, shard), some)
 
 
 def _read(store: ObjectStore, run_id: str, shard: ShardReceipt) -> ShardLedger:
@@ -67,18 +71,19 @@ def _read(store: ObjectStore, run_id: str, shard: ShardReceipt) -> ShardLedger:
 
 
 def summed_ledgers(
-    run: RunPlan, ledgers: Sequence[ShardLedger]
+    run: RunPlan, ledgers: Iterable[ShardLedger]
 ) -> tuple[tuple[ClassLedger, ...], tuple[ShardPiece, ...]]:
     """The ledger of a whole run by class, and all its missing samples, as a manifest lists them.
 
     Raises IntegrityError for a ledger that does not add up to what its shard was to hold.
     """
     sums = {target.label: _Sum() for target in run.plan.classes if target.synthetic}
+    missing: list[ShardPiece] = []
     for ledger in ledgers:
         _check(run, ledger)
         for one in ledger.classes:
             sums[one.label].add(one)
-    missing = [piece for ledger in ledgers for piece in ledger.missing]
+        missing.extend(ledger.missing)
     return (
         tuple(each.ledger(label) for label, each in sums.items()),
         tuple(sorted(missing, key=lambda piece: (piece.class_index, piece.first))),

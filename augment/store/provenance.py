@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from augment.errors import InputError
+from augment.errors import ConfigError, InputError
 from augment.objects import ObjectStore
 from augment.store.existing import snapshots_back_from
 from augment.store.reading import read_run, read_version
@@ -42,8 +42,9 @@ class FoundSample:
 def find_sample(store: ObjectStore, identity: str, version: int | None = None) -> FoundSample:
     """The sample with this id, in any version or in the one given.
 
-    Takes about a second for a million rows. Raises InputError if no version holds it, or nothing is committed;
-    IntegrityError if a record is damaged.
+    Takes about a second for a million rows. Raises ConfigError if there is no such sample or version, InputError
+    if its row is gone (revoked, or refused by the gates) or nothing is committed; IntegrityError if a record is
+    damaged.
     """
     newest = read_version(store, version).record
     snapshots = [newest] if version is not None else list(snapshots_back_from(store, newest))
@@ -57,7 +58,7 @@ def find_sample(store: ObjectStore, identity: str, version: int | None = None) -
                 return _found(store, identity, snapshots, run, class_index, sample_index)
     rows = sum(run.plan.rows for run in plans.values())
     where = f"version {version}" if version is not None else "any version"
-    raise InputError(
+    raise ConfigError(
         f"no sample {identity!r} in {where} of {store.uri} ({rows:,} samples of {len(plans)} run(s) were "
         "looked at); ids are in the column `sample_id`, 32 hex digits each"
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -30,8 +30,9 @@ from augment.store.records import (
     read_manifest,
     read_plan,
     read_snapshot,
+    version_times,
 )
-from augment.store.shards import parse_shard_key
+from augment.store.shards import parse_shard_key, shard_prefix
 from augment.types import Manifest, RunPlan, ShardReceipt, Snapshot, SnapshotRun, sha256_hex
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ __all__ = [
     "read_run",
     "read_shard",
     "read_version",
+    "refuse_collected",
     "split_version",
 ]
 
@@ -195,9 +197,9 @@ class Dataset:
 def open_dataset(uri: str, version: int | None = None) -> Dataset:
     """A committed dataset: its newest version, or the one asked for (`version=3`, or `uri@3`).
 
-    Every record is checked against the digest that pins it. Raises InputError if there is nothing committed
-    or no such version, IntegrityError if a record is missing or differs, ConfigError if the store cannot be
-    reached with these credentials.
+    Every record is checked against the digest that pins it. Raises InputError if there is nothing committed,
+    IntegrityError if a record is missing or differs, ConfigError if there is no such version or the store cannot
+    be reached with these credentials.
     """
     uri, version = split_version(uri, version)
     store = open_store(uri)
@@ -216,13 +218,45 @@ def split_version(uri: str, version: int | None = None) -> tuple[str, int | None
 
 
 def read_version(store: ObjectStore, version: int | None) -> Stored[Snapshot]:
-    """One version's snapshot, the newest by default. Raises InputError if there is none."""
-    latest = latest_snapshot(store) if version is None else read_snapshot(store, version)
+    """One version's snapshot, the newest by default.
+
+    Raises InputError if nothing is committed there, ConfigError if a version was named that is not there.
+    """
+    latest = latest_snapshot(store) if version is None else _named_version(store, version)
     if latest is None:
+        _refuse_misspelt_version(store.uri)
         raise InputError(
             f"no dataset is committed at {store.uri}; make one with `augment run`, or correct the URI"
         )
     return latest
+
+
+def _named_version(store: ObjectStore, version: int) -> Stored[Snapshot] | None:
+    """None where no version is at all. A version that others come after is missing: InputError."""
+    try:
+        return read_snapshot(store, version)
+    except InputError:
+        versions = version_times(store)
+        if not versions:
+            return None
+        if min(versions) <= version <= max(versions):
+            raise
+        raise ConfigError(f"{store.uri} has no version {version}; {_told(versions)}") from None
+
+
+def _refuse_misspelt_version(uri: str) -> None:
+    """ConfigError for `out@abc` where `out` holds a dataset; `out@abc` is a place, too, and holds none."""
+    place, _, version = uri.rpartition("@")
+    if not place or place.endswith("/") or "/" in version:
+        return
+    versions = version_times(open_store(place))
+    if versions:
+        raise ConfigError(f"{uri}: a version is a whole number from 1, as in {place}@1; {_told(versions)}")
+
+
+def _told(versions: Collection[int]) -> str:
+    first, last = min(versions), max(versions)
+    return f"it has version {last} alone" if first == last else f"it has versions {first} to {last}"
 
 
 def read_run(store: ObjectStore, listed: SnapshotRun) -> CommittedRun:
@@ -248,6 +282,21 @@ def read_shard(store: ObjectStore, shard: ShardReceipt) -> bytes:
     if len(data) != shard.size_bytes or sha256_hex(data) != shard.sha256:
         raise IntegrityError(f"{store.uri_of(shard.key)} is not what its manifest lists: other bytes")
     return data
+
+
+def refuse_collected(dataset: Dataset) -> None:
+    """Raises the IntegrityError of reading on, if shards of the version were revoked since and then collected.
+
+    Costs a look at the newest version, and a listing of the runs that it has revoked anything of.
+    """
+    store, latest = dataset.store, latest_snapshot(dataset.store)
+    revoked = () if latest is None else latest.record.revoked[len(dataset.snapshot.revoked) :]
+    for run in dataset.runs:
+        if any(made.concerns(run.plan.run_id, run.plan.generator_sha256) for made in revoked):
+            there = {found.key for found in store.list(shard_prefix(run.plan.run_id))}
+            for shard in run.manifest.shards:
+                if shard.key not in there:
+                    raise IntegrityError(f"{store.uri_of(shard.key)} {_why_missing(store, shard)}")
 
 
 def _why_missing(store: ObjectStore, shard: ShardReceipt) -> str:

@@ -20,6 +20,7 @@ from augment.types import Manifest, Record, RunPlan, Snapshot, canonical_json, s
 
 __all__ = [
     "MAX_JSON_BYTES",
+    "MOST_SHARDS",
     "Stored",
     "latest_snapshot",
     "manifest_key",
@@ -34,8 +35,9 @@ __all__ = [
     "version_times",
 ]
 
-MAX_JSON_BYTES = 256 << 20  # a manifest of about a million shards; nothing larger is parsed
-_MAX_SHARDS = MAX_JSON_BYTES // 128  # a receipt is longer than that
+MAX_JSON_BYTES = 256 << 20  # nothing larger is parsed
+MOST_SHARDS = 1_000_000
+"""Of a run: its manifest, at about 240 bytes a shard, stays readable."""
 
 R = TypeVar("R", bound=Record)
 
@@ -73,7 +75,7 @@ def read_plan(store: ObjectStore, run_id: str) -> Stored[RunPlan]:
     """A run's plan. Raises IntegrityError if it is missing or corrupt."""
     stored = _read(store, plan_key(run_id), RunPlan)
     _check_run_id(store, plan_key(run_id), stored.record.run_id, run_id)
-    if stored.record.plan.num_shards > _MAX_SHARDS:  # whoever walks over its shards would not come back
+    if stored.record.plan.num_shards > MOST_SHARDS:  # whoever walks over its shards would not come back
         raise IntegrityError(
             f"{store.uri_of(plan_key(run_id))} plans {stored.record.plan.num_shards} shards, more than a "
             "manifest can list; it is corrupt"

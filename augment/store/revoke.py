@@ -267,7 +267,9 @@ def _matching(text: str, there: Collection[str], what: str) -> str:
     found = [text] if text in there else sorted(name for name in there if name.startswith(text))
     if len(found) == 1 and (found[0] == text or re.fullmatch(rf"[0-9a-f]{{{_LEAST_DIGITS},}}", text)):
         return found[0]
-    listed = _listed(sorted(there)) or "none"
+    listed = _listed(sorted(there))
+    if not listed:
+        raise ConfigError(f"{text!r} names no {what}: nothing here was made by one")
     if len(text) < _LEAST_DIGITS:
         raise ConfigError(
             f"{text!r} names no {what}: give at least {_LEAST_DIGITS} digits of one of {listed}"

@@ -1,7 +1,7 @@
 """Is what is stored what was committed? Every difference is found and named; nothing is repaired.
 
-Shallow: the chain of versions, the digests of manifests and plans, and each listed shard's presence and size;
-it reads no shard. Deep: every shard's digest, schema, rows and identities, and every image decoded. Sample
+Shallow: the chain of versions, the digests of manifests and plans, each listed shard's presence and size, and
+what lies among them without being of this dataset; it reads no shard. Deep: every shard's digest, schema, rows and identities, and every image decoded. Sample
 ids need no set in memory to be known as unique: each shard's must be those its plan implies, and a plan whose
 labels differ implies no id twice.
 """
@@ -18,18 +18,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from augment.errors import InputError, IntegrityError
-from augment.objects import ObjectStore, open_store
+from augment.objects import ObjectStore, StoredObject, open_store
 from augment.store.decoding import decode_sample
+from augment.store.foreign import SHARDS_PREFIX, foreign_among
 from augment.store.reading import CommittedRun, read_run, read_shard, read_version, split_version
 from augment.store.records import Stored, manifest_key, plan_key, read_snapshot, snapshot_key
 from augment.store.shards import (
     SOURCE_IMAGES,
     held_spec,
     marks_of,
-    parse_shard_key,
     scalar_columns,
     shard_key,
-    shard_prefix,
     shard_schema,
 )
 from augment.types import RowMarks, RunPlan, ShardReceipt, ShardSpec, Snapshot
@@ -53,8 +52,8 @@ class VerifyReport:
 def verify(uri: str, version: int | None = None, deep: bool = False) -> VerifyReport:
     """Check one version of a dataset, the newest by default (`uri@3` pins too), and those it descends from.
 
-    Raises InputError if nothing is committed there, and ConfigError or RetryLaterError if the store cannot
-    be read; damage is reported, not raised, save a corrupt snapshot of the version itself (IntegrityError).
+    Raises InputError if nothing is committed there, ConfigError if there is no such version, and ConfigError or
+    RetryLaterError if the store cannot be read; damage is reported, not raised, save a corrupt snapshot of the version itself (IntegrityError).
     """
     uri, version = split_version(uri, version)
     store = open_store(uri)
@@ -74,7 +73,7 @@ def verify(uri: str, version: int | None = None, deep: bool = False) -> VerifyRe
         problems.extend(f"{where}: {text}" for text in _revocation_problems(stored.record, run))
     for run in runs:
         problems.extend(_manifest_problems(store, run))
-        problems.extend(_listing_problems(store, run))
+    problems.extend(_listing_problems(store, runs))
     if deep:
         problems.extend(_deep_problems(store, runs))
     return VerifyReport(
@@ -143,17 +142,28 @@ def _manifest_problems(store: ObjectStore, run: CommittedRun) -> Iterator[str]:
             yield f"{store.uri_of(shard.key)}: listed with {shard.rows} rows, not the plan's"
 
 
-def _listing_problems(store: ObjectStore, run: CommittedRun) -> Iterator[str]:
-    """Each listed shard lies there with its size, and nothing but shards lies beside it."""
-    expected = {shard.key: shard.size_bytes for shard in run.manifest.shards}
-    for found in store.list(shard_prefix(run.plan.run_id)):
-        size = expected.pop(found.key, None)
-        if size is not None and size != found.size:
-            yield f"{store.uri_of(found.key)} has {found.size} bytes, not the {size} its manifest lists"
-        elif size is None and parse_shard_key(found.key) is None:
-            yield f"{store.uri_of(found.key)} is not a shard; readers of the whole folder may fail on it"
-    for key in expected:
-        yield f"{store.uri_of(key)} is missing, though its manifest lists it"
+def _listing_problems(store: ObjectStore, runs: Sequence[CommittedRun]) -> list[str]:
+    """Each listed shard lies there with its size, and nothing but shards of this dataset lies beside it."""
+    expected = {shard.key: shard.size_bytes for run in runs for shard in run.manifest.shards}
+    problems = []
+
+    def others() -> Iterator[StoredObject]:
+        for found in store.list(SHARDS_PREFIX):
+            size = expected.pop(found.key, None)
+            if size is None:
+                yield found
+            elif size != found.size:
+                problems.append(
+                    f"{store.uri_of(found.key)} has {found.size} bytes, not the {size} its manifest lists"
+                )
+
+    problems += [
+        f"{store.uri_of(found.key)} is not a shard of this dataset; readers of the whole folder may fail on it, or "
+        "take it in"
+        for found in foreign_among(store, others())
+    ]
+    missing = (f"{store.uri_of(key)} is missing, though its manifest lists it" for key in expected)
+    return [*problems, *missing]
 
 
 def _deep_problems(store: ObjectStore, runs: list[CommittedRun]) -> Iterator[str]:

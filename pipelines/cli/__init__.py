@@ -7,7 +7,9 @@ imports what it needs when it runs, so `--help` and `plan` answer at once, witho
 
 import signal
 import sys
-from typing import NoReturn
+import threading
+from importlib.metadata import version
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -26,7 +28,7 @@ from pipelines.cli import (
 )
 from pipelines.cli.shared import print_json
 from pipelines.log_lines import say_error
-from pipelines.stopping import heeding_sigterm, was_asked
+from pipelines.stopping import heeding_sigterm
 
 __all__ = ["app", "main"]
 
@@ -70,10 +72,27 @@ for verb in VERBS:
     app.command()(verb)
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"augment {version('ray-augment')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and end.", callback=_say_version, is_eager=True),
+    ] = False,
+) -> None:
+    """What `augment` takes before a verb; its help is the app's."""
+
+
 def main() -> NoReturn:
     """Run the command; every AugmentError becomes a line on standard error and its exit code."""
+    terminated = threading.Event()
     try:
-        with heeding_sigterm():
+        with heeding_sigterm() as terminated:
             app()
     except AugmentError as error:
         say_error(str(error), error.exit_code)
@@ -81,7 +100,7 @@ def main() -> NoReturn:
             print_json({"ok": False, "error": str(error), "exit_code": error.exit_code})
         sys.exit(error.exit_code)
     except SystemExit as ended:
-        if ended.code == signal.SIGTERM or (was_asked() and ended.code == INTERRUPTED):
+        if ended.code == signal.SIGTERM or (terminated.is_set() and ended.code == INTERRUPTED):
             _end_terminated()
         if ended.code == INTERRUPTED:
             typer.echo("stopped; what is stored is kept, the same command goes on from there", err=True)

@@ -42,10 +42,11 @@ def files(
     progress: Mode = "auto",
 ) -> None:
     """Print the committed shards, one a line."""
-    from augment.store.reading import open_dataset
+    from augment.store.reading import open_dataset, refuse_collected
 
     progress_of(progress, quiet)
     dataset = open_dataset(uri, version)
+    refuse_collected(dataset)  # whoever is handed these paths opens them
     if as_json:
         print_json({"uri": dataset.uri, "version": dataset.version, "files": list(dataset.files)})
     else:

@@ -4,10 +4,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from augment.errors import ConfigError
-from pipelines.cli.shared import AsJson, DatasetUri, Mode, Quiet, Version, load, print_json, progress_of
+from pipelines.cli.shared import (
+    AsJson,
+    DatasetUri,
+    Mode,
+    Quiet,
+    Version,
+    load,
+    print_json,
+    progress_of,
+    standard_output,
+)
 
 if TYPE_CHECKING:
     from augment.objects import ObjectStore
@@ -54,7 +63,7 @@ def log(
         versions = [entry.model_dump(mode="json") | {"time_utc": utc(entry.modified_s)} for entry in entries]
         print_json({"uri": store.uri, "versions": versions})
     else:
-        Console().print(log_table(entries))
+        standard_output().print(log_table(entries))
 
 
 def diff(
@@ -74,7 +83,7 @@ def diff(
         classes = [each.model_dump(mode="json") | {"after": each.after} for each in comparison.classes]
         print_json(comparison.model_dump(mode="json") | {"uri": store.uri, "classes": classes})
     else:
-        Console().print(comparison_table(comparison))
+        standard_output().print(comparison_table(comparison))
 
 
 def revoke(
@@ -211,7 +220,7 @@ def _print_explanation(explained: "Explanation", places: dict[str, str]) -> None
         ("Libraries", ", ".join(f"{name} {number}" for name, number in sorted(said.libraries.items()))),
         ("Pixels", outcome),
     ]
-    Console().print(fields_grid(fields))
+    standard_output().print(fields_grid(fields))
 
 
 def _ranges(versions: tuple[int, ...]) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from augment.errors import ConfigError, GateError
 from pipelines.cli.shared import (
@@ -17,6 +16,7 @@ from pipelines.cli.shared import (
     load,
     print_json,
     progress_of,
+    standard_output,
 )
 
 if TYPE_CHECKING:
@@ -67,11 +67,11 @@ def inspect(
     if as_json:
         print_json(census.model_dump(mode="json"))
     else:
-        Console().print(census_table(census.counts, census.bad))
+        standard_output().print(census_table(census.counts, census.bad))
         if census.held_out or census.held_out_unlabelled or census.dropped:
-            Console().print(set_aside(census.held_out, census.dropped, census.held_out_unlabelled))
+            standard_output().print(set_aside(census.held_out, census.dropped, census.held_out_unlabelled))
         if census.duplicates is not None:
-            Console().print(duplicates_table(census.duplicates))
+            standard_output().print(duplicates_table(census.duplicates))
 
 
 def train(

@@ -3,10 +3,19 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from pipelines.cli.shared import AsJson, ConfigPath, Mode, Overrides, Quiet, load, print_json, progress_of
+from pipelines.cli.shared import (
+    AsJson,
+    ConfigPath,
+    Mode,
+    Overrides,
+    Quiet,
+    load,
+    print_json,
+    progress_of,
+    standard_output,
+)
 
 if TYPE_CHECKING:
     from augment.lift.verdict import LiftResult, Verdict
@@ -41,7 +50,7 @@ def lift(
         document = outcome.result.model_dump(mode="json")
         print_json({"uri": outcome.uri} | document | {"seconds": outcome.seconds})
         return
-    console = Console()
+    console = standard_output()
     console.print(_arm_table(outcome.result.verdict))
     console.print(_class_table(outcome.result.verdict))
     for line in _lines(outcome.result):

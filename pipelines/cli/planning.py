@@ -5,11 +5,20 @@ import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from augment.errors import ConfigError
 from pipelines.cli.jobs import Deep, census_of
-from pipelines.cli.shared import AsJson, ConfigPath, Mode, Overrides, Quiet, load, print_json, progress_of
+from pipelines.cli.shared import (
+    AsJson,
+    ConfigPath,
+    Mode,
+    Overrides,
+    Quiet,
+    load,
+    print_json,
+    progress_of,
+    standard_output,
+)
 
 if TYPE_CHECKING:
     from augment.config import Config
@@ -43,13 +52,14 @@ def plan(
     progress: Mode = "auto",
 ) -> None:
     """Say how many samples each class needs, what the preset chooses, and what it all costs. Makes nothing."""
-    from pipelines.planning import existing_for, plan_for
+    from pipelines.planning import census_for, existing_for, plan_for
     from pipelines.presets import local_hardware, settled
 
     seconds = None if probe is None else _seconds(probe)
     loaded = load(config, [*(set_ or []), *(f"cost.prices.{each}" for each in price or [])])
     shown = progress_of(progress, quiet)
-    census = census_of(loaded, deep, shown)
+    labelled = census_of(loaded, deep, shown)
+    census = census_for(loaded, labelled)
     planned = plan_for(loaded, census.counts, existing_for(loaded))
     measured = None
     if seconds is None or not planned.rows:
@@ -64,9 +74,11 @@ def plan(
         print_json(_document(planned, census, preset, hardware, measured) | {"deep": deep})
     else:
         _print(loaded, planned, preset, hardware, measured)
-        if not deep:
-            left_out = f"{len(census.bad)} bad file(s) are left out; " if census.bad else ""
-            Console().print(
+        left_out = f"{len(census.bad)} bad file(s) are left out; " if census.bad else ""
+        if census is not labelled:
+            standard_output().print(f"{left_out}images are counted as the last run decoded them", style="dim")
+        elif not deep:
+            standard_output().print(
                 f"{left_out}no image was opened{' but by the probe' if measured else ''}: --deep counts those that "
                 "can't be read",
                 style="dim",
@@ -105,7 +117,7 @@ def _print(
     from augment.report.tables import chosen_table, plan_chart, plan_summary
     from pipelines.planning import cost_of, why_nothing
 
-    console = Console()
+    console = standard_output()
     console.print(plan_chart(planned))
     cost = cost_of(planned, preset.config, hardware) if measured is None else None
     console.print(plan_summary(planned, cost))

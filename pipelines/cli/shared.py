@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from augment.errors import ConfigError
 
@@ -23,7 +24,10 @@ __all__ = [
     "load",
     "print_json",
     "progress_of",
+    "standard_output",
 ]
+
+OFF_TERMINAL_COLUMNS = 240
 
 ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The config, a YAML file.")]
 Overrides = Annotated[
@@ -57,3 +61,9 @@ def progress_of(mode: str, quiet: bool) -> "Progress":
 def print_json(document: Any) -> None:
     """Print one document."""
     typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def standard_output() -> Console:
+    """For tables: as wide as the terminal; in a file or a pipe wide enough that digests, keys and most names stay in a line."""
+    console = Console()
+    return console if console.is_terminal else Console(width=OFF_TERMINAL_COLUMNS)

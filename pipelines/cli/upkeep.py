@@ -5,12 +5,11 @@ import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from augment.errors import ConfigError
-from pipelines.cli.shared import AsJson, DatasetUri, Mode, Quiet, print_json, progress_of
+from pipelines.cli.shared import AsJson, DatasetUri, Mode, Quiet, print_json, progress_of, standard_output
 
 if TYPE_CHECKING:
     from augment.objects.doctor import StoreReport
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["doctor", "gc"]
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_MOST_NAMED = 5  # foreign objects, in a line
 _STATE_STYLES = {"kept": "green", "broken": "red", "warning": "yellow", "not applicable": "dim"}
 
 Grace = Annotated[str, typer.Option("--grace", help="Spare what is younger: 90s, 30m, 72h or 7d.")]
@@ -34,7 +34,7 @@ def doctor(uri: DatasetUri, as_json: AsJson = False, quiet: Quiet = False, progr
     if as_json:
         print_json({"ok": not report.broken} | dataclasses.asdict(report))
         raise typer.Exit(ConfigError.exit_code if report.broken else 0)
-    Console().print(_trials_table(report))
+    standard_output().print(_trials_table(report))
     report.refuse_broken()
     typer.echo(f"ok: {report.uri} can be committed to")
 
@@ -47,7 +47,7 @@ def gc(
     quiet: Quiet = False,
     progress: Mode = "auto",
 ) -> None:
-    """List what nobody can need any more: abandoned runs, stray shards, revoked rows. --delete removes it."""
+    """List what nobody can need any more: abandoned runs, stray shards, revoked rows, unused pixels. --delete removes it."""
     from augment.objects import open_store
     from augment.store.collect import collect
 
@@ -57,9 +57,19 @@ def gc(
     if as_json:
         print_json(dataclasses.asdict(report) | {"objects": report.objects, "size_bytes": report.size_bytes})
         return
-    if report.garbage:
-        Console().print(_garbage_table(report))
+    if report.garbage or report.foreign:
+        standard_output().print(_garbage_table(report))
     typer.echo(_summary(report))
+    for found in report.foreign:
+        _tell_foreign(report.uri, found.keys)
+
+
+def _tell_foreign(uri: str, keys: tuple[str, ...]) -> None:
+    named = ", ".join(keys[:_MOST_NAMED]) + (", …" if len(keys) > _MOST_NAMED else "")
+    typer.echo(
+        f"{len(keys):,} object(s) under {uri}/data are of no run of this dataset, and stay: {named}; readers of the "
+        "whole folder take them in, so move them away if they are yours"
+    )
 
 
 def _seconds(text: str) -> float:
@@ -86,7 +96,7 @@ def _garbage_table(report: "CollectionReport") -> Table:
     table.add_column("Why")
     table.add_column("Objects", justify="right")
     table.add_column("Size", justify="right")
-    for found in report.garbage:
+    for found in (*report.garbage, *report.foreign):
         table.add_row(found.run_id or "", found.reason, f"{len(found.keys):,}", human_bytes(found.size_bytes))
     return table
 

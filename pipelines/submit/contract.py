@@ -17,12 +17,14 @@ from pipelines.log_lines import FORMAT_VARIABLE
 __all__ = [
     "MAX_NAME",
     "MAX_RUN_ID",
+    "NONCE_KEY",
     "SUBMISSION_VARIABLE",
     "Backend",
     "Job",
     "JobState",
     "JobStatus",
     "Submission",
+    "called",
     "cancelled",
     "checked_run_id",
     "ended_with",
@@ -35,6 +37,7 @@ __all__ = [
 MAX_NAME = 47  # characters of a RayJob's name, the shortest of what backends allow
 MAX_RUN_ID = 42  # leaves room for the attempt: -9999
 SUBMISSION_VARIABLE = "AUGMENT_SUBMISSION"  # tells a job its name, for its heartbeat
+NONCE_KEY = "augment_nonce"  # in what a backend lets a job carry of its own
 
 JobState = Literal["absent", "waiting", "running", "succeeded", "failed", "cancelled"]
 
@@ -64,8 +67,9 @@ class Submission(Record):
 class Job(Record):
     """One attempt at a submission, as a backend is given it."""
 
-    name: str  # unique on the backend, DNS-1035, ≤ MAX_NAME characters
+    name: str  # DNS-1035, ≤ MAX_NAME characters
     submission: Submission
+    nonce: str = ""  # of this attempt and no other: of another dataset, a job may have the same name
 
 
 class JobStatus(Record):
@@ -90,20 +94,23 @@ class JobStatus(Record):
 class Backend(Protocol):
     """A place where jobs run. Built from its settings; it keeps nothing in memory between calls.
 
+    A job is asked for by its name and its nonce: what the backend has under the name with another nonce is another job,
+    and never passes for this one. Without a nonce, as attempts of older versions are, the name is all that counts.
+
     Every method raises ConfigError (no access, a wrong setting) or RetryLaterError (the service did not answer, with
     the reason) where it applies.
     """
 
     def submit(self, job: Job) -> None:
-        """Start the job, or do nothing where one of its name is there already. Safe to repeat."""
+        """Start the job, or do nothing where it is there already. Safe to repeat."""
 
-    def status(self, name: str) -> JobStatus:
+    def status(self, name: str, nonce: str = "") -> JobStatus:
         """How the job stands; state "absent" where there is none."""
 
-    def logs(self, name: str, *, follow: bool) -> Iterator[str]:
+    def logs(self, name: str, nonce: str = "", *, follow: bool) -> Iterator[str]:
         """What the job has printed, in pieces; with `follow`, on until it ends. Nothing of an absent job."""
 
-    def cancel(self, name: str) -> None:
+    def cancel(self, name: str, nonce: str = "") -> None:
         """Stop the job, giving it time to finish what it holds; nothing where it has ended or is absent."""
 
     def render(self, job: Job) -> str:
@@ -128,6 +135,11 @@ def checked_run_id(run_id: str) -> str:
             "letter and not ending with '-'"
         )
     return run_id
+
+
+def called(name: str, nonce: str) -> str:
+    """What a job is called where any name will do: another one for each nonce, so that nothing old is found by it."""
+    return f"{name}.{nonce}" if nonce else name
 
 
 def job_name(run_id: str, attempt: int) -> str:

@@ -2,11 +2,16 @@
 
 Owns the order of things. The record is written before a job is started, so that whoever comes later, or second, finds
 it: an attempt that is alive or has succeeded is attached to; one that failed or was cancelled is followed by the next
-attempt, which goes on from what is stored; one that was recorded and never started is started.
+attempt, which goes on from what is stored; one that was recorded and never started is started. While one submission of a
+config's name is alive, no other of it is begun: both would train one model and top up one dataset.
+
+Who starts a job looks for its ending afterwards, and who cancels one looks for the job after its ending is recorded:
+whichever comes second sees what the other has done, so that no job runs on that is recorded as cancelled.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -65,10 +70,13 @@ class Desk:
         """Start the submission's next attempt, or attach to the one that is alive or has succeeded.
 
         `new_attempt` doesn't ask how the last one stands, for a backend that is gone. Raises ConfigError where the
-        id means another submission, or where it is alive on another backend.
+        id means another submission, or where it is alive on another backend; RetryLaterError while another submission
+        of the same config's name is alive, such as a schedule's last tick.
         """
-        record.put_submission(self.store, submission)
         last = record.last_attempt(self.store, submission.run_id)
+        if last is None and not new_attempt:
+            self._refuse_beside_another(submission)  # before there is any trace of this one
+        record.put_submission(self.store, submission)
         if last is not None and not new_attempt:
             seen = self._asked_before_submitting(last)
             if seen.status.alive and last.backend != backend:
@@ -82,11 +90,13 @@ class Desk:
             if seen.status.state == "absent" and (last.backend, last.settings) == asked:
                 return self._start(last, submission, attached=False)
             log.info("attempt %d of %s: %s", last.number, last.run_id, seen.status.reason or "never started")
+            self._refuse_beside_another(submission)
         wanted = Attempt(
             run_id=submission.run_id,
             number=last.number + 1 if last else 1,
             backend=backend,
             settings=settings.model_dump(mode="json"),
+            nonce=secrets.token_hex(4),
         )
         attempt, ours = record.put_attempt(self.store, wanted)
         return self._start(attempt, submission, attached=not ours)
@@ -100,7 +110,10 @@ class Desk:
             return Seen(attempt, known)
         backend = self.backend_of(attempt)
         status = retried(
-            f"asking {attempt.backend}", lambda: backend.status(attempt.name), tries=tries, clock=self.clock
+            f"asking {attempt.backend}",
+            lambda: backend.status(attempt.name, attempt.nonce),
+            tries=tries,
+            clock=self.clock,
         )
         if status.ended:
             status = record.put_ending(self.store, attempt, status)
@@ -139,21 +152,18 @@ class Desk:
         seen = self.look(self.last(run_id))
         if seen.status.ended:
             return seen
-        attempt, backend = seen.attempt, self.backend_of(seen.attempt)
-        retried(f"cancelling on {attempt.backend}", lambda: backend.cancel(attempt.name), clock=self.clock)
-        until_s = self.clock.now_s() + CANCELLED_WITHIN_S
-        while (status := backend.status(attempt.name)).alive and self.clock.now_s() < until_s:
-            self.clock.sleep(1.0)
-        if status.alive:
-            raise RetryLaterError(f"{attempt.name} is still {status.state} ({status.where}); cancel again")
-        if status.state == "absent":  # the backend keeps nothing of a cancelled job
+        attempt, status = seen.attempt, self._stopped(seen.attempt)
+        if status.state == "absent":  # the backend keeps nothing of a cancelled job, or has none yet
             status = cancelled(where=seen.status.where)
-        return Seen(attempt, record.put_ending(self.store, attempt, status))
+        ended = record.put_ending(self.store, attempt, status)
+        if ended.state == "cancelled":
+            self._stopped(attempt)  # its submitter may have started it since, without a look at this ending
+        return Seen(attempt, ended)
 
     def logs(self, run_id: str, *, follow: bool) -> Iterator[str]:
         """What the run's last attempt has printed."""
         attempt = self.last(run_id)
-        return self.backend_of(attempt).logs(attempt.name, follow=follow)
+        return self.backend_of(attempt).logs(attempt.name, attempt.nonce, follow=follow)
 
     def last(self, run_id: str) -> Attempt:
         """The run's last attempt; ConfigError where it was recorded and never attempted."""
@@ -177,12 +187,59 @@ class Desk:
                 "that cluster is gone for good, add --new-attempt"
             ) from error
 
+    def _refuse_beside_another(self, submission: Submission) -> None:
+        """RetryLaterError while the newest submission of the same config's name is another one, and alive."""
+        newest = record.newest_attempt(self.store, name=record.config_name(submission))
+        if newest is None or newest.attempt.run_id == submission.run_id:
+            return
+        other = newest.attempt
+        try:
+            status = self.look(other, tries=1).status
+        except RetryLaterError as error:
+            raise RetryLaterError(
+                f"{other.name}, submitted before under the name {newest.name!r}, can't be asked how it stands: {error}. "
+                "Try again later; if that cluster is gone for good, add --new-attempt"
+            ) from error
+        except ConfigError as error:  # of another machine, say: that is no reason never to submit again
+            log.warning("%s, submitted before under the name %r: %s", other.name, newest.name, error)
+            return
+        if status.alive:
+            raise RetryLaterError(
+                f"{other.name}, submitted before under the name {newest.name!r}, is {status.state} on --backend "
+                f"{other.backend} ({status.where}); submit {submission.run_id} again when it has ended, or stop it: augment "
+                f"cancel {self.store.uri} --run-id {other.run_id}"
+            )
+
     def _start(self, attempt: Attempt, submission: Submission, *, attached: bool) -> Seen:
+        known = record.seen_ending(self.store, attempt)
+        if known is not None:  # cancelled since it was recorded
+            return Seen(attempt, known, attached=attached)
         backend = self.backend_of(attempt)
-        job = Job(name=attempt.name, submission=submission)
+        job = Job(name=attempt.name, submission=submission, nonce=attempt.nonce)
         retried(f"submitting to {attempt.backend}", lambda: backend.submit(job), clock=self.clock)
-        status = retried(f"asking {attempt.backend}", lambda: backend.status(job.name), clock=self.clock)
+        known = record.seen_ending(self.store, attempt)
+        if known is not None and known.state == "cancelled":  # by somebody who found no job yet
+            self._stopped(attempt)
+            return Seen(attempt, known, attached=attached)
+        status = retried(
+            f"asking {attempt.backend}", lambda: backend.status(job.name, job.nonce), clock=self.clock
+        )
         return Seen(attempt, status, attached=attached)
+
+    def _stopped(self, attempt: Attempt) -> JobStatus:
+        """The status of the attempt's job once nothing of it runs any more; RetryLaterError where that takes too long."""
+        backend = self.backend_of(attempt)
+        retried(
+            f"cancelling on {attempt.backend}",
+            lambda: backend.cancel(attempt.name, attempt.nonce),
+            clock=self.clock,
+        )
+        until_s = self.clock.now_s() + CANCELLED_WITHIN_S
+        while (status := backend.status(attempt.name, attempt.nonce)).alive and self.clock.now_s() < until_s:
+            self.clock.sleep(1.0)
+        if status.alive:
+            raise RetryLaterError(f"{attempt.name} is still {status.state} ({status.where}); cancel again")
+        return status
 
     def _deleted(self, attempt: Attempt) -> Seen:
         """The ending of a job that somebody or some rule has deleted before anybody saw it end."""

@@ -18,7 +18,7 @@ import yaml
 from augment.errors import ConfigError, PartialError, RetryLaterError
 from pipelines.submit.contract import Job, JobStatus, ended_with, never_started
 from pipelines.submit.kuberay_config import KubeRaySettings
-from pipelines.submit.rayjob import API_VERSION, CONFIG_ANNOTATION, rayjob
+from pipelines.submit.rayjob import API_VERSION, CONFIG_ANNOTATION, NONCE_ANNOTATION, rayjob
 from pipelines.submit.rayjob_rules import refuse_wrong
 from pipelines.submit.retrying import CLOCK, Clock
 
@@ -65,20 +65,20 @@ class KubeRayBackend:
                 if there is not None:
                     self._check_same(there, manifest, job.name)
 
-    def status(self, name: str) -> JobStatus:
+    def status(self, name: str, nonce: str = "") -> JobStatus:
         """See Backend."""
         with self._api(f"get RayJob {name}") as api:
             there = self._get(api, name)
         where = f"RayJob {self._settings.namespace}/{name}"
-        return (
-            _status_of(there.get("status") or {}, where) if there else JobStatus(state="absent", where=where)
-        )
+        if there is None or (nonce and _nonce_of(there) != nonce):
+            return JobStatus(state="absent", where=where)
+        return _status_of(there.get("status") or {}, where)
 
-    def logs(self, name: str, *, follow: bool) -> Iterator[str]:
+    def logs(self, name: str, nonce: str = "", *, follow: bool) -> Iterator[str]:
         """See Backend: the log of the submitter's pod, which follows the driver's."""
         alive = True
         while (pod := self._submitter_pod(name)) is None and follow and alive:
-            alive = self.status(name).alive
+            alive = self.status(name, nonce).alive
             self._clock.sleep(POLL_S)
         if pod is None:
             return
@@ -94,8 +94,10 @@ class KubeRayBackend:
             finally:
                 answer.release_conn()
 
-    def cancel(self, name: str) -> None:
+    def cancel(self, name: str, nonce: str = "") -> None:
         """See Backend. The RayJob is deleted, and its pods are given their grace."""
+        if nonce and self.status(name, nonce).state == "absent":  # what has the name is another submission's
+            return
         with self._api(f"delete RayJob {name}") as api:
             from kubernetes.client import ApiException, CustomObjectsApi
 
@@ -135,6 +137,11 @@ class KubeRayBackend:
             raise ConfigError(
                 f"namespace {self._settings.namespace} has a RayJob {name} already, with another config; give another "
                 "--run-id"
+            )
+        if _nonce_of(there) != _nonce_of(wanted):
+            raise ConfigError(
+                f"namespace {self._settings.namespace} has a RayJob {name} already, of another submission; give another "
+                f"--run-id, or, once it has ended, `kubectl delete rayjob {name}`"
             )
 
     def _submitter_pod(self, name: str) -> str | None:
@@ -246,6 +253,11 @@ def _status_of(status: dict[str, Any], where: str) -> JobStatus:
 def _config_of(manifest: dict[str, Any]) -> Any:
     head = manifest["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]
     return json.loads((head.get("metadata") or {}).get("annotations", {}).get(CONFIG_ANNOTATION, "null"))
+
+
+def _nonce_of(manifest: dict[str, Any]) -> str:
+    found: str = (manifest["metadata"].get("annotations") or {}).get(NONCE_ANNOTATION, "")
+    return found
 
 
 def _is_missing_kind(error: Any) -> bool:

@@ -1,6 +1,7 @@
 """Backend `local`: a detached `augment run` on this machine, with its log and exit code in a folder.
 
-Whether it lives is told by a lock that its process holds, not by a process id, which another may have by now.
+The folder is an attempt's own, by name and nonce: how a job of the same name ended, of a dataset that was deleted or of
+another one, is not found in it. Whether it lives is told by a lock that its process holds, not by a process id, which another may have by now.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pipelines.submit.contract import (
     SUBMISSION_VARIABLE,
     Job,
     JobStatus,
+    called,
     cancelled,
     ended_with,
     run_command,
@@ -74,7 +76,7 @@ class LocalBackend:
 
     def submit(self, job: Job) -> None:
         """See Backend."""
-        folder = self._folder(job.name)
+        folder = self._folder(job.name, job.nonce)
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "lock").open("a") as lock:
             if not _taken(lock.fileno(), tries=LOCK_TRIES) or (folder / "exit_code").exists():
@@ -94,15 +96,15 @@ class LocalBackend:
                 )
             starter.wait()
 
-    def status(self, name: str) -> JobStatus:
+    def status(self, name: str, nonce: str = "") -> JobStatus:
         """See Backend."""
-        folder = self._folder(name)
+        folder = self._folder(name, nonce)
         where = str(folder)
         if not (folder / "lock").exists():
             return JobStatus(state="absent", where=where)
-        if self._running(name):
+        if _running(folder):
             return JobStatus(state="running", where=where)
-        code = self._exit_code(folder)
+        code = _exit_code(folder)
         if code != 0 and (folder / "cancelled").exists():
             return cancelled(where=where)
         if code is None and not (folder / "group").exists():
@@ -113,14 +115,15 @@ class LocalBackend:
             )
         return ended_with(code, where=where)
 
-    def logs(self, name: str, *, follow: bool) -> Iterator[str]:
+    def logs(self, name: str, nonce: str = "", *, follow: bool) -> Iterator[str]:
         """See Backend."""
-        path = self._folder(name) / "log"
+        folder = self._folder(name, nonce)
+        path = folder / "log"
         if not path.exists():
             return
         with path.open(encoding="utf-8", errors="replace") as file:
             while True:
-                alive = follow and self._running(name)  # asked before the read, so that nothing is missed
+                alive = follow and _running(folder)  # asked before the read, so that nothing is missed
                 if text := file.read():
                     yield text
                 elif not alive:
@@ -128,14 +131,14 @@ class LocalBackend:
                 else:
                     time.sleep(POLL_S)
 
-    def cancel(self, name: str) -> None:
+    def cancel(self, name: str, nonce: str = "") -> None:
         """See Backend."""
-        folder = self._folder(name)
-        if not self._running(name):
+        folder = self._folder(name, nonce)
+        if not _running(folder):
             return
         (folder / "cancelled").touch()
         group = int((folder / "group").read_text(encoding="utf-8"))
-        while not (folder / "driver").exists() and self._running(name):
+        while not (folder / "driver").exists() and _running(folder):
             time.sleep(POLL_S / 10)  # it was submitted this instant
         driver = int((folder / "driver").read_text(encoding="utf-8"))
         for end, patience_s in (
@@ -145,36 +148,38 @@ class LocalBackend:
             with suppress(ProcessLookupError):
                 end()
             until_s = time.monotonic() + patience_s
-            while self._running(name) and time.monotonic() < until_s:
+            while _running(folder) and time.monotonic() < until_s:
                 time.sleep(POLL_S / 5)
 
     def render(self, job: Job) -> str:
         """See Backend."""
-        config = self._folder(job.name) / "config.json"
+        config = self._folder(job.name, job.nonce) / "config.json"
         command = shlex.join(run_command(self._settings.command, str(config)))
         return f"# {config}:\n# {job.submission.config_json}\n{command}\n"
 
-    def _exit_code(self, folder: Path) -> int | None:
-        try:
-            return int((folder / "exit_code").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-
-    def _running(self, name: str) -> bool:
-        try:
-            with (self._folder(name) / "lock").open("a") as lock:
-                return not _taken(lock.fileno())
-        except FileNotFoundError:
-            return False
-
-    def _folder(self, name: str) -> Path:
+    def _folder(self, name: str, nonce: str) -> Path:
         here = socket.gethostname()
         if self._settings.host != here:
             raise ConfigError(
                 f"{name} was submitted to --backend local on {self._settings.host}, and this is {here}: ask there, or "
                 "add --new-attempt to run it here"
             )
-        return Path(self._settings.state_dir) / name
+        return Path(self._settings.state_dir) / called(name, nonce)
+
+
+def _exit_code(folder: Path) -> int | None:
+    try:
+        return int((folder / "exit_code").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def _running(folder: Path) -> bool:
+    try:
+        with (folder / "lock").open("a") as lock:
+            return not _taken(lock.fileno())
+    except FileNotFoundError:
+        return False
 
 
 def _taken(descriptor: int, tries: int = 1) -> bool:

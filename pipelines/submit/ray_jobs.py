@@ -24,6 +24,7 @@ from augment.errors import ConfigError, RetryLaterError
 from augment.strict_yaml import redact
 from augment.types import ConfigModel, sha256_hex
 from pipelines.submit.contract import (
+    NONCE_KEY,
     Job,
     JobStatus,
     cancelled,
@@ -127,7 +128,7 @@ class RayJobsBackend:
                     raise
                 self._check_same(client.get_job_info(job.name), request["metadata"], job.name)
 
-    def status(self, name: str) -> JobStatus:
+    def status(self, name: str, nonce: str = "") -> JobStatus:
         """See Backend."""
         where = f"Ray job {name} at {self._settings.address}"
         with self._client() as client:
@@ -137,11 +138,13 @@ class RayJobsBackend:
                 if _http_status(error) == 404:
                     return JobStatus(state="absent", where=where)
                 raise
+        if nonce and (details.metadata or {}).get(NONCE_KEY) != nonce:
+            return JobStatus(state="absent", where=where)
         return _status_of(details, where)
 
-    def logs(self, name: str, *, follow: bool) -> Iterator[str]:
+    def logs(self, name: str, nonce: str = "", *, follow: bool) -> Iterator[str]:
         """See Backend. A connection that breaks is made again, and what was printed is not repeated."""
-        status = self.status(name)
+        status = self.status(name, nonce)
         if status.state == "absent":
             return
         if not follow or status.ended:
@@ -159,9 +162,9 @@ class RayJobsBackend:
             silent = 0 if printed > before else silent + 1
         raise RetryLaterError(f"the log of {status.where} broke off {FOLLOW_TRIES} times; follow it again")
 
-    def cancel(self, name: str) -> None:
+    def cancel(self, name: str, nonce: str = "") -> None:
         """See Backend."""
-        if self.status(name).alive:
+        if self.status(name, nonce).alive:
             with self._client() as client:
                 client.stop_job(name)
 
@@ -189,17 +192,18 @@ class RayJobsBackend:
             "metadata": {
                 "augment_run_id": job.submission.run_id,
                 "augment_submission_sha256": sha256_hex(job.submission.to_json()),
+                **({NONCE_KEY: job.nonce} if job.nonce else {}),
             },
         }
 
     def _check_same(self, there: JobDetails, metadata: dict[str, str], name: str) -> None:
-        key = "augment_submission_sha256"
-        found = (there.metadata or {}).get(key)
-        if found != metadata[key]:
-            raise ConfigError(
-                f"{self._settings.address} has a job {name} already, and it is not this one (metadata {key}={found}); "
-                "give another --run-id"
-            )
+        for key in metadata:
+            found = (there.metadata or {}).get(key)
+            if found != metadata[key]:
+                raise ConfigError(
+                    f"{self._settings.address} has a job {name} already, and it is not this one (metadata {key}={found}); "
+                    f"give another --run-id, or, once it has ended, `ray job delete {name}`"
+                )
 
     def _tail(self, name: str, *, skip: int) -> Iterator[str]:
         """The log from character `skip` on, until the job or the connection ends."""

@@ -15,10 +15,11 @@ from augment.config import Config
 from pipelines.submit.contract import Job, job_environment, run_command
 from pipelines.submit.kuberay_config import GenerateGroup, KubeRaySettings, WorkerGroup
 
-__all__ = ["API_VERSION", "CONFIG_ANNOTATION", "CONFIG_PATH", "rayjob"]
+__all__ = ["API_VERSION", "CONFIG_ANNOTATION", "CONFIG_PATH", "NONCE_ANNOTATION", "rayjob"]
 
 API_VERSION = "ray.io/v1"
 CONFIG_ANNOTATION = "augment/config"
+NONCE_ANNOTATION = "augment/nonce"  # of the RayJob itself: which attempt it is
 CONFIG_PATH = "/etc/augment/config.json"
 GPU = "nvidia.com/gpu"
 
@@ -102,6 +103,7 @@ def _metadata(job: Job, settings: KubeRaySettings) -> dict[str, Any]:
         "name": job.name,
         "namespace": settings.namespace,
         "labels": {**_labels(job), **queue},
+        **({"annotations": {NONCE_ANNOTATION: job.nonce}} if job.nonce else {}),
     }
 
 

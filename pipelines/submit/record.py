@@ -1,7 +1,8 @@
 """Submissions in the dataset's own store: what was submitted, each attempt at it, and how attempts ended.
 
     _submissions/<run id>.json                 the submission: put once, then compared
-    _submissions/<run id>/attempt-0001.json    where that attempt runs: put once, so that of two submitters one starts it
+    _submissions/<run id>/attempt-0001.json    where that attempt runs: put once, so that of two submitters one starts it;
+                                               its nonce tells its job from any other of the same name
     _submissions/<run id>/ended-0001.json      how it ended, by whoever saw it first: backends forget
 
 Owns these objects and knows no backend. No secret is in them: a config and a cluster file hold none.
@@ -25,6 +26,7 @@ from pipelines.submit.contract import JobStatus, Submission, checked_run_id, job
 __all__ = [
     "Attempt",
     "Begun",
+    "config_name",
     "differences",
     "last_attempt",
     "newest_attempt",
@@ -33,6 +35,7 @@ __all__ = [
     "put_ending",
     "put_submission",
     "read_submission",
+    "run_id_of_job",
     "seen_ending",
 ]
 
@@ -49,6 +52,7 @@ class Attempt(Record):
     number: int  # from 1
     backend: str
     settings: dict[str, Any]  # the backend's, as JSON
+    nonce: str = ""  # drawn when it was recorded; '' of attempts of older versions
 
     @property
     def name(self) -> str:
@@ -123,7 +127,7 @@ def newest_attempt(store: ObjectStore, *, run_id: str | None = None, name: str |
             begun[match[1]] = max(stored.modified_s, begun.get(match[1], 0.0))
     newest_first = sorted(begun, key=lambda each: begun[each], reverse=True)
     for each in newest_first if run_id is None else [run_id]:
-        of_name = _config_name(read_submission(store, each))
+        of_name = config_name(read_submission(store, each))
         if name not in (None, of_name):
             continue
         attempt = last_attempt(store, each)
@@ -140,9 +144,19 @@ def last_attempt(store: ObjectStore, run_id: str) -> Attempt | None:
     return _read(store, max(keys), Attempt) if keys else None
 
 
+def run_id_of_job(store: ObjectStore, job: str) -> str:
+    """The run that a job of this name is an attempt at; the name itself where no second or later attempt is recorded."""
+    run_id, _, number = job.rpartition("-")
+    if run_id and re.fullmatch(r"[2-9]|[1-9]\d+", number):
+        key = _attempt_key(run_id, int(number))
+        if any(found.key == key for found in store.list(key)):
+            return run_id
+    return job
+
+
 def put_attempt(store: ObjectStore, attempt: Attempt) -> tuple[Attempt, bool]:
     """Begin this attempt, or adopt the one that another submitter began under its number; whether it is ours."""
-    key = f"{_ROOT}/{attempt.run_id}/attempt-{attempt.number:04d}.json"
+    key = _attempt_key(attempt.run_id, attempt.number)
     ours = store.put_if_absent(key, attempt.to_json())
     return (attempt if ours else _read(store, key, Attempt)), ours
 
@@ -161,9 +175,13 @@ def seen_ending(store: ObjectStore, attempt: Attempt) -> JobStatus | None:
         return None
 
 
-def _config_name(submission: Submission) -> str:
-    """A submission holds the fields that its user has set."""
+def config_name(submission: Submission) -> str:
+    """The name in a submission's config, which names a job's model; it holds the fields that its user has set alone."""
     return str(submission.config.get("name", Config.model_fields["name"].default))
+
+
+def _attempt_key(run_id: str, number: int) -> str:
+    return f"{_ROOT}/{run_id}/attempt-{number:04d}.json"
 
 
 def _ending_key(attempt: Attempt) -> str:

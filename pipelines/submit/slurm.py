@@ -2,7 +2,8 @@
 
 The script is all there is to it: it writes the config down, starts Ray by `ray symmetric-run` on every node, runs
 `augment run` on the first, and leaves the exit code beside the log, in a folder that the submitter sees too. Slurm's
-own accounts are asked for what has left no exit code.
+own accounts are asked for what has left no exit code. Job and files are called by the attempt's name and nonce: neither
+Slurm nor a folder knows unique names, and how a job of the same name ended is no other's ending.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from augment.types import ConfigModel
 from pipelines.submit.contract import (
     Job,
     JobStatus,
+    called,
     cancelled,
     ended_with,
     job_environment,
@@ -166,11 +168,15 @@ class SlurmBackend:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"log_dir={folder} can't be made: {error.strerror}") from error
-        if self._queued(job.name) is None and not self._exit_file(job.name).exists():
+        mine = called(job.name, job.nonce)
+        if self._queued(mine) is None and not self._exit_file(mine).exists():
             _slurm("sbatch", "--parsable", input_text=self.render(job))
 
-    def status(self, name: str) -> JobStatus:
+    def status(self, name: str, nonce: str = "") -> JobStatus:
         """See Backend."""
+        return self._status(called(name, nonce))
+
+    def _status(self, name: str) -> JobStatus:
         where = f"Slurm job {name}, log {self._log(name)}"
         queued = self._queued(name)
         if queued is not None:
@@ -185,16 +191,17 @@ class SlurmBackend:
                 cancelled(where=where) if self._cancel_file(name).exists() else self._accounted(name, where)
             )
 
-    def logs(self, name: str, *, follow: bool) -> Iterator[str]:
+    def logs(self, name: str, nonce: str = "", *, follow: bool) -> Iterator[str]:
         """See Backend."""
-        path, alive = Path(self._log(name)), follow
-        while not path.exists() and (alive := alive and self.status(name).alive):
+        mine = called(name, nonce)
+        path, alive = Path(self._log(mine)), follow
+        while not path.exists() and (alive := alive and self._status(mine).alive):
             time.sleep(POLL_S)
         if not path.exists():
             return
         with path.open(encoding="utf-8", errors="replace") as file:
             while True:
-                alive = alive and self.status(name).alive  # asked before the read, so that nothing is missed
+                alive = alive and self._status(mine).alive  # asked before the read, so that nothing is missed
                 if text := file.read():
                     yield text
                 elif not alive:
@@ -202,15 +209,16 @@ class SlurmBackend:
                 else:
                     time.sleep(POLL_S)
 
-    def cancel(self, name: str) -> None:
+    def cancel(self, name: str, nonce: str = "") -> None:
         """See Backend."""
-        if self._queued(name) is not None:
-            self._cancel_file(name).touch()  # a cluster without accounting would forget it
-            _slurm("scancel", "--me", "--name", name)
+        mine = called(name, nonce)
+        if self._queued(mine) is not None:
+            self._cancel_file(mine).touch()  # a cluster without accounting would forget it
+            _slurm("scancel", "--me", "--name", mine)
 
     def render(self, job: Job) -> str:
         """See Backend: the script, as sbatch takes it."""
-        return "\n".join([*self._header(job.name), "", *self._body(job), ""])
+        return "\n".join([*self._header(called(job.name, job.nonce)), "", *self._body(job), ""])
 
     def _header(self, name: str) -> list[str]:
         settings = self._settings
@@ -245,7 +253,7 @@ class SlurmBackend:
         environment = job_environment(job, settings.env)
         return [
             "set -euo pipefail",
-            f"exit_file={shlex.quote(str(self._exit_file(job.name)))}",
+            f"exit_file={shlex.quote(str(self._exit_file(called(job.name, job.nonce))))}",
             'rm -f "$exit_file"',
             'scratch="$(mktemp -d)"',
             "trap 'rm -rf \"$scratch\"' EXIT",

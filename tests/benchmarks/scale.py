@@ -1,9 +1,11 @@
 """Suite `scale`: how time, memory and manifests grow with rows, tenfold by tenfold.
 
 `committed`: a tiny generator's samples of 16×16 gray pixels, through Ray to a committed version on a local store, as
-`augment generate` does it. `simulated`: the same protocol with empty shards in a store in memory, whose keys and
+`augment generate` does it. `paced`: the same with shards of a single row, so that all there is to measure is what a shard
+costs whatever it holds. `simulated`: the same protocol with empty shards in a store in memory, whose keys and
 digests are as real ones: what planning, listing, sealing, publishing and reading cost the driver. Every size in a
-process of its own; its memory is that process's peak alone, which in `simulated` holds the store as well.
+process of its own; its memory is that process's peak alone, which in `simulated` holds the store as well. From these
+figures alone, what a billion images on many GPUs would meet is computed (extrapolation.py).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import os
 import sys
 import tempfile
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks.extrapolation import IMAGES, SHARD_ROWS, extrapolated
 from tests.benchmarks.measure import in_fresh_process, timed
 from tests.benchmarks.options import Options
 
@@ -29,7 +33,7 @@ __all__ = ["run"]
 
 COMMITTED = (1_000, 10_000, 100_000, 1_000_000)
 SIMULATED = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
-SHARD_ROWS = 2_000
+PACED = (500, 2_500)
 CLASSES = 10
 
 
@@ -46,19 +50,34 @@ class Size:
 
 
 def run(options: Options) -> dict[str, Any]:
-    """Both tables, and their figures."""
-    committed = COMMITTED[:2] if options.small else COMMITTED
-    simulated = tuple(rows // 1_000 for rows in SIMULATED) if options.small else SIMULATED
-    found: dict[str, list[Size]] = {"committed": [], "simulated": []}
-    for name, sizes in (("committed", committed), ("simulated", simulated)):
+    """All tables, and their figures."""
+    parts: dict[str, tuple[Callable[[int], Size], tuple[int, ...]]] = {
+        "committed": (_committed, COMMITTED[:2] if options.small else COMMITTED),
+        "paced": (_paced, (10, 50) if options.small else PACED),
+        "simulated": (
+            _simulated,
+            tuple(rows // 1_000 for rows in SIMULATED) if options.small else SIMULATED,
+        ),
+    }
+    found: dict[str, list[Size]] = {}
+    for name, (measured, sizes) in parts.items():
+        found[name] = []
         for rows in sizes:
             print(f"{name}: {rows:,} rows", file=sys.stderr)
-            found[name].append(in_fresh_process(_committed if name == "committed" else _simulated, rows))
+            found[name].append(in_fresh_process(measured, rows))
         _show(name, found[name])
-    return {name: [asdict(each) for each in sizes] for name, sizes in found.items()}
+    figures: dict[str, Any] = {name: [asdict(each) for each in sizes] for name, sizes in found.items()}
+    figures["extrapolated"] = extrapolated(figures["simulated"], figures["paced"])
+    _show_extrapolated(figures["extrapolated"])
+    return figures
 
 
-def _committed(rows: int) -> Size:
+def _paced(rows: int) -> Size:
+    """Shards of one row."""
+    return _committed(rows, shard_rows=1)
+
+
+def _committed(rows: int, shard_rows: int = SHARD_ROWS) -> Size:
     """Really made, by `pipelines.generate`."""
     from augment.config import RayConfig
     from augment.gan.config import GenerateConfig
@@ -74,7 +93,7 @@ def _committed(rows: int) -> Size:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         store, key = open_store(folder), "_models/tiny/generator.safetensors"
         store.put(key, data)
-        run = _run(_plan(rows), sha256_hex(data))
+        run = _run(_plan(rows, shard_rows), sha256_hex(data))
         inputs = SamplerInputs(run, store.uri, key, None, None, None, keep_rejected=0)
         manifests: list[Manifest] = []
         with ray_cluster(RayConfig(address="local")) as cluster:
@@ -115,7 +134,7 @@ def _simulated(rows: int) -> Size:
     seconds["publish"] = timed(lambda: publish(store, manifests[0], "refuse"))
     after = sum(1 for _ in store.list())
     manifests.clear()
-    seconds["open and list"] = timed(lambda: open_dataset(uri).files())
+    seconds["open and list"] = timed(lambda: open_dataset(uri).files)
     return _size(uri, run, seconds, after - before)
 
 
@@ -140,7 +159,7 @@ def _peak_mb() -> float:
     raise AssertionError("Linux's /proc has VmHWM of every process")
 
 
-def _plan(rows: int) -> AugmentPlan:
+def _plan(rows: int, shard_rows: int = SHARD_ROWS) -> AugmentPlan:
     from augment.types import AugmentPlan, ClassTarget, ImageShape
 
     return AugmentPlan(
@@ -150,8 +169,8 @@ def _plan(rows: int) -> AugmentPlan:
             ClassTarget(label=index, name=f"class {index}", real=1, target=1 + rows // CLASSES)
             for index in range(CLASSES)
         ),
-        shard_rows=SHARD_ROWS,
-        batch_size=256,
+        shard_rows=shard_rows,
+        batch_size=min(256, shard_rows),
     )
 
 
@@ -193,4 +212,46 @@ def _show(name: str, sizes: list[Size]) -> None:
             f"{size.rows:,}", f"{size.shards:,}", *times, f"{size.driver_mb:,.0f}",
             f"{size.manifest_bytes / 1e6:.3g}",
         )  # fmt: skip
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    _console().print(table)
+
+
+def _show_extrapolated(found: dict[str, Any]) -> None:
+    """What breaks first and where, and what a billion images take on many GPUs."""
+    reached = Table(title=f"what {IMAGES:,} images meet", title_justify="left")
+    for header in ("limit", "there", "at most", "met at, images"):
+        reached.add_column(header, justify="right")
+    for each in found["limits"]:
+        reached.add_row(
+            each["what"], _told(each["at_a_billion"], each["unit"]), _told(each["limit"], each["unit"]),
+            f"{each['images']:.1e}",
+        )  # fmt: skip
+    _console().print(reached)
+    many = Table(
+        title=f"{IMAGES:,} images of 256×256 on GPUs; the driver takes {1000 * found['driver_s_a_shard']:.3g} ms a shard",
+        title_justify="left",
+    )
+    for header in (
+        "GPUs",
+        "hours",
+        "encoding cores",
+        "written, GB/s",
+        "driver MB",
+        "driver busy",
+        "S3's puts used",
+    ):
+        many.add_column(header, justify="right")
+    for row in found["gpus"]:
+        many.add_row(
+            f"{row['gpus']:,}", f"{row['hours']:.3g}", f"{row['encoding_cores']:,.0f}",
+            f"{row['written_bytes_a_second'] / 1e9:.3g}", f"{row['driver_bytes'] / 1e6:,.0f}",
+            f"{row['driver_share']:.1%}", f"{row['puts_share']:.2%}",
+        )  # fmt: skip
+    _console().print(many)
+
+
+def _told(value: float, unit: str) -> str:
+    return f"{value / 1e6:,.0f} MB" if unit == "bytes" else f"{value:.3g} {unit}"
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else 160)

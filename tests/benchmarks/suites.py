@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from augment.errors import ConfigError
-from tests.benchmarks import census, gan, lift, scale, sizing, speed, store, train
+from tests.benchmarks import census, gan, ingest, lift, scale, sizing, speed, startup, store, train
 from tests.benchmarks.options import Options
 from tests.benchmarks.rates import compare
 
@@ -19,10 +19,12 @@ Suite = Callable[[Options], dict[str, Any]]
 SUITES: Mapping[str, Suite] = {
     "census": partial(compare, census.comparisons, census.REPEATS),
     "gan": gan.run,
+    "ingest": ingest.run,
     "lift": lift.run,
     "scale": scale.run,
     "sizing": sizing.run,
     "speed": partial(compare, speed.comparisons, speed.REPEATS),
+    "startup": startup.run,
     "store": partial(compare, store.comparisons, store.REPEATS),
     "train": partial(compare, train.comparisons, train.REPEATS),
 }

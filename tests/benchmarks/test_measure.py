@@ -101,7 +101,7 @@ def test_a_suite_of_comparisons_prints_its_table_and_returns_its_rows(
 
 def test_an_unknown_suite_is_an_error_that_names_those_there_are() -> None:
     with pytest.raises(
-        ConfigError, match=r"SUITE=nosuch is no benchmark; there are .*gan, .*speed, store, train"
+        ConfigError, match=r"SUITE=nosuch is no benchmark; there are .*gan, .*speed, startup, store, train"
     ):
         find_suite("nosuch")
 
@@ -109,7 +109,7 @@ def test_an_unknown_suite_is_an_error_that_names_those_there_are() -> None:
 def test_an_unknown_suite_ends_with_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     main = importlib.import_module("tests.benchmarks.__main__").main
     assert main([""]) == 2
-    assert "speed, store, train" in capsys.readouterr().err
+    assert "speed, startup, store, train" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="read from Linux's /proc")

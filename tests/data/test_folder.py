@@ -60,6 +60,38 @@ def test_hidden_files_and_folders_do_not_exist(tmp_path: Path) -> None:
     assert listing.bad == ()
 
 
+@pytest.mark.parametrize("base", ["", "train/"])
+def test_a_class_folder_that_begins_with_a_dot_is_told_with_its_images(tmp_path: Path, base: str) -> None:
+    files = {f"{base}{name}": data for name, data in FILES.items()}
+    odd = {f"{base}..dots/{index}.png": b"x" for index in range(24)}
+    others = {
+        f"{base}..dots/deep/.kept/1.png": b"x",
+        f"{base}..dots/._1.png": b"x",
+        f"{base}..dots/a.txt": b"x",
+    }
+    empty = {f"{base}ape/!.png": b""}
+    source = source_at(write_files(tmp_path, {**files, **odd, **others, **empty}))
+    reason = "is a hidden folder: 25 image files left out with it; rename it to use them"
+    assert source.listing().bad == source.counts().bad
+    assert source.listing().bad[0] == BadImage(name=f"{base}..dots", reason=reason)
+    assert [bad.name for bad in source.listing().bad] == [f"{base}..dots", f"{base}ape/!.png"]
+    assert [info.name for info in source.listing().classes] == ["ape", "zebra"]
+
+
+def test_images_in_folders_of_tools_are_passed_over_in_silence(tmp_path: Path) -> None:
+    tools = (".ipynb_checkpoints", "@eaDir", "__MACOSX", ".Trash-1000", ".git/deep")
+    odd = {f"{base}{tool}/1.png": b"x" for tool in tools for base in ("", "ape/")}
+    listing = source_at(write_files(tmp_path, {**FILES, **odd})).listing()
+    assert listing.bad == ()
+    assert listing.labels_B.tolist() == [0, 0, 0, 1, 1]
+
+
+def test_a_source_of_hidden_folders_alone_says_what_hides_its_images(tmp_path: Path) -> None:
+    uri = write_files(tmp_path, {".cats/1.png": b"x"})
+    with pytest.raises(InputError, match=r"found \.cats, which is a hidden folder: 1 image file left out"):
+        source_at(uri).counts()
+
+
 def test_what_cannot_be_an_item_is_bad_by_name_and_is_not_read(tmp_path: Path) -> None:
     odd = {
         "ape/notes.txt": b"x",
@@ -271,3 +303,15 @@ def test_counting_files_takes_no_memory_a_file() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 1_000_000  # 100 bytes a file would be more
+
+
+@pytest.mark.parametrize("worth_s", [0.0, 1e9], ids=["by threads", "one by one"])
+def test_files_come_in_order_however_they_are_read(
+    tmp_path: Path, worth_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("augment.data.folder._WORTH_THREADS_S", worth_s)
+    files = class_folders({"ape": 30, "zebra": 1})
+    source = source_at(write_files(tmp_path, files))
+    items = [item for chunk in source.chunks() for item in source.read(chunk)]
+    assert {item.name: item.data for item in items} == files
+    assert [item.name for item in items] == sorted(files)

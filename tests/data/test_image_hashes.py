@@ -88,3 +88,13 @@ def test_blank_and_nearly_blank_images_are_faint_and_others_are_not() -> None:
 def test_a_packed_image_takes_41_bytes() -> None:
     assert HASH_DTYPE.itemsize == 41
     assert hashed(encoded(picture())).shape == ()
+
+
+def test_without_the_perceptual_hash_the_digests_are_the_same_and_the_rest_is_zero() -> None:
+    data = encoded(photo())
+    whole = whole_image(data, 0, ImageLimits())
+    every, digests = hashes_of(data, whole), hashes_of(data, whole, perceptual=False)
+    for field in ("file", "pixels"):
+        np.testing.assert_array_equal(every[field], digests[field])
+    assert every["perceptual"] != 0
+    assert (digests["perceptual"], digests["faint"]) == (0, False)

@@ -15,7 +15,14 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from augment.data.config import ImageConfig, SourceConfig
-from augment.data.images import BadImageError, ImageLimits, decode_image, encode_image, encode_images
+from augment.data.images import (
+    BadImageError,
+    ImageLimits,
+    decode_image,
+    decoder_version,
+    encode_image,
+    encode_images,
+)
 from tests.data.factory import encoded, picture
 
 GRAY, RGB = ImageConfig(size=16, channels=1), ImageConfig(size=16, channels=3)
@@ -354,3 +361,12 @@ def test_a_gray_png_stays_gray_and_a_gray_webp_has_three_equal_channels() -> Non
     stored = Image.open(io.BytesIO(encode_image(gray, "webp")))
     assert stored.mode == "RGB"
     np.testing.assert_array_equal(np.asarray(stored), np.repeat(gray, 3, axis=2))
+
+
+def test_what_decodes_is_named_by_its_version() -> None:
+    import PIL
+    from PIL import features
+
+    version = decoder_version()
+    assert f"pillow {PIL.__version__}" in version
+    assert f"jpeg {features.version('jpg')}" in version

@@ -135,7 +135,10 @@ def test_a_jsonl_line_that_cant_be_used_is_bad_by_its_number(line: str, reason: 
         (b'path,label\na.png,"x\n', r"rows\.csv:2: no CSV from here on .*mend the line"),
         (b"path,label\na.png,caf\xe9\n", r"rows\.csv is not UTF-8 text"),
         (b"", r"rows\.csv is empty"),
-        (b"image_url,label\na.png,x\n", "has no column 'uri' or 'path'; its columns are image_url, label"),
+        (
+            b"image_url,label\na.png,x\n",
+            "has no column 'uri', 'path' or 'file_name'; its columns are image_url, label",
+        ),
         (b"path,class\na.png,x\n", r"has no column 'label'; .*set source\.label_column"),
         (b"path,label,label\na.png,x,x\n", "has two columns 'label'"),
         (b"path,label\n", "holds no labelled image"),
@@ -261,3 +264,9 @@ def test_an_image_written_anew_under_a_manifest_is_not_noticed_as_the_page_for_u
     put_all(root, {"lists/b.png": b"C"})
     again = open_source(SourceConfig(uri=f"{root}/lists/rows.csv")).counts()
     assert (again.fingerprint, again.etags) == (before.fingerprint, before.etags)
+
+
+def test_the_file_name_of_a_hugging_face_list_is_a_place_where_no_other_column_is_one() -> None:
+    assert source_of("file_name,label\na.png,x\n").names() == ["a.png"]
+    assert source_of("file_name,path,label\nold.png,a.png,x\n").names() == ["a.png"]
+    assert source_of("file_name,image,label\nold.png,a.png,x\n").names() == ["a.png"]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from augment.data.places import EtagDigest, is_hidden, place_of, root_of, suffix_of
 from augment.errors import ConfigError
 from augment.objects import StoredObject
+from tests.data.factory import write_files
 from tests.data.layouts import put_all
 
 KEYS = ["a/1.csv", "a/b/2.csv", "a/b/c/3.csv", "a/.x/4.csv", "b/1.csv", "top.csv", "a/1.txt", "a/[1].csv"]
@@ -98,6 +99,17 @@ def test_suffixes_are_lower_case_and_hidden_parts_count() -> None:
         ".png", "", "", "", "", ".gz",
     ]  # fmt: skip
     assert [is_hidden(key) for key in (".a", "a/.b/c", "a.b/c")] == [True, True, False]
+    assert [is_hidden(key) for key in ("a/@eaDir/b", "__MACOSX/a", "a@eaDir/b", "__init__/a")] == [
+        True, True, False, False,
+    ]  # fmt: skip
+
+
+def test_hidden_files_are_listed_only_for_whoever_asks_for_them_and_obey_the_glob(tmp_path: Path) -> None:
+    write_files(tmp_path, {"a/1.png": b"x", "a/.b/2.png": b"x", ".c/3.png": b"x"})
+    everything, below_a = place_of(str(tmp_path)), place_of(f"{tmp_path}/a/**/*.png")
+    assert [item.key for item in everything.objects()] == ["a/1.png"]
+    assert [item.key for item in everything.objects_and_hidden()] == [".c/3.png", "a/.b/2.png", "a/1.png"]
+    assert [item.key for item in below_a.objects_and_hidden()] == [".b/2.png", "1.png"]
 
 
 def test_an_etag_digest_follows_keys_sizes_etags_and_without_etags_times() -> None:

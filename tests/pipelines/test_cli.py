@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,14 @@ def test_help_and_plan_import_neither_torch_nor_ray(config_file: Path) -> None:
     planned = imported_by("plan", "-c", config_file)
     assert not planned & heavy
     assert "pyarrow" not in imported_by("--help")
+
+
+def test_the_version_is_told_without_a_verb() -> None:
+    done = augment("--version")
+
+    assert (done.returncode, done.stdout) == (0, f"augment {version('ray-augment')}\n")
+    assert not imported_by("--version") & {"torch", "ray", "numpy", "pyarrow"}
+    assert "Balance the rare classes" in augment("--help").stdout
 
 
 def test_init_writes_a_config_that_plan_takes(tmp_path: Path, source_folder: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +23,7 @@ from augment.store.heartbeat import Heartbeat, StoredHeartbeat, stored_heartbeat
 from pipelines import heartbeat as heartbeat_module
 from pipelines.heartbeat import Heart, beating
 from pipelines.progress import Progress, log
+from pipelines.stopping import heeding_sigterm
 from pipelines.submit.contract import SUBMISSION_VARIABLE
 
 PATIENCE_S = 30.0
@@ -168,6 +171,7 @@ def test_a_store_that_hangs_does_not_keep_a_command_from_ending(
         (SystemExit(3), 3, None),
         (SystemExit(None), 0, None),
         (KeyboardInterrupt(), 130, "stopped by Ctrl-C"),
+        (SystemExit(signal.SIGTERM), 5, "stopped by SIGTERM"),  # as Ray's handler leaves
     ],
 )
 def test_the_end_of_a_command_is_its_exit_code_and_its_error(
@@ -188,6 +192,29 @@ def test_the_end_of_a_command_is_its_exit_code_and_its_error(
     assert (found.record.name, found.record.command) == ("small", "train")
     assert (found.record.exit_code, found.record.last_error) == (code, error)
     assert (found.record.stage is None) == (code == 0), "the stage says where it failed"
+
+
+def test_a_command_that_sigterm_ends_says_the_exit_code_that_it_ends_with_and_status_tells_it(
+    config: Config, config_file: Path, shown: Progress
+) -> None:
+    """What the process itself ends with is seen in test_preemption."""
+
+    def train() -> None:
+        with beating(config, shown, "train"), shown.stage("train", total=10, unit="steps"):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(PATIENCE_S)  # which the signal ends
+
+    with heeding_sigterm(), pytest.raises(KeyboardInterrupt):
+        train()
+
+    (found,) = stored_heartbeats(open_store(config.output.uri))
+    assert (found.record.exit_code, found.record.last_error) == (5, "stopped by SIGTERM")
+    told = json.loads(augment("status", config.output.uri, "--json").stdout)
+    assert (told["state"], told["exit_code"], told["reason"]) == ("failed", 5, "stopped by SIGTERM")
+    assert told["heartbeat"]["stage"]["name"] == "train"
+    said = augment("status", "-c", config_file).stdout
+    assert "failed, exit code 5" in said
+    assert "stopped by SIGTERM" in said
 
 
 def test_a_submitted_command_says_by_which_name(

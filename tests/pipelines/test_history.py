@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from augment.objects import open_store
+from augment.store.collect import collect
 from augment.store.reading import open_dataset
+from augment.store.revoke import revoke_run
 from tests.pipelines.test_cli import augment, imported_by
 from tests.store.helpers import ROWS, commit, tiny_run
 
@@ -58,9 +60,10 @@ def test_revoke_makes_a_version_and_a_card_without_the_rows(uri: str) -> None:
         (["revoke", "{uri}", "--class", "bird", "--why", "x"], 2, "'dog | wild', 'test'"),
         (["revoke", "{uri}@1", "--class", "test", "--why", "x"], 2, "leave @1 out"),
         (["diff", "{uri}@1", "1", "2"], 2, "leave @1 out"),
-        (["diff", "{uri}", "1", "9"], 3, "no version 9"),
+        (["diff", "{uri}", "1", "9"], 2, "no version 9; it has version"),
+        (["files", "{uri}@abc"], 2, "a version is a whole number"),
         (["log", "/nowhere/at/all"], 3, "/nowhere/at/all"),
-        (["explain", "{uri}", "nonsense"], 3, "nonsense"),
+        (["explain", "{uri}", "nonsense"], 2, "nonsense"),
     ],
 )
 def test_a_wrong_call_names_its_fault(uri: str, arguments: list[str], code: int, named: str) -> None:
@@ -68,6 +71,16 @@ def test_a_wrong_call_names_its_fault(uri: str, arguments: list[str], code: int,
     assert done.returncode == code, done.stderr
     assert named in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+def test_files_of_a_version_that_was_collected_are_not_handed_on(uri: str) -> None:
+    revoke_run(open_store(uri), tiny_run(seed=2).run_id, "the wrong scanner")
+    assert augment("files", f"{uri}@2").stdout.count(".parquet\n") == len(open_dataset(uri, 2).shards)
+    collect(open_store(uri), grace_s=0, delete=True)
+    refused = augment("files", f"{uri}@2")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "revoked in version 3 (the wrong scanner), and was collected since" in refused.stderr
+    assert augment("files", uri).returncode == augment("files", f"{uri}@1").returncode == 0
 
 
 def test_history_and_revocation_import_neither_torch_nor_ray(uri: str) -> None:

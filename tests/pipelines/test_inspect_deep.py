@@ -42,7 +42,7 @@ def test_all_hostile_images_and_names_together_are_counted_and_named(tmp_path: P
 
     assert (shown.returncode, told.returncode) == (0, 0), shown.stderr + told.stderr
     assert not any(ord(character) < 32 and character != "\n" for character in shown.stdout)
-    assert f"{left_out} images left out" in shown.stdout
+    assert f"{left_out} left out:" in shown.stdout
     assert len(json.loads(told.stdout)["bad"]) == left_out
 
 

@@ -163,17 +163,20 @@ def test_a_node_killed_in_training_costs_no_sample(
 
 
 def test_a_node_killed_in_generation_costs_no_sample(
-    nodes: RayNodes, undisturbed: Path, config_file: Path, tmp_path: Path
+    nodes: RayNodes, config_file: Path, tmp_path: Path, quiet: Progress, ray_and_s3: object
 ) -> None:
+    settings = [*ALONE, "balance.strategy={dots: 200, rings: 200}"]
+    run(load_config(config_file, [*settings, f"output.uri={tmp_path / 'undisturbed'}"]), quiet)
     second, store = nodes.add(), open_store(str(tmp_path / "out"))
 
-    with running(nodes, config_file, tmp_path / "out", ALONE) as process:
+    # Of six generators of half a CPU the head has room for four.
+    with running(nodes, config_file, tmp_path / "out", [*settings, "generate.actors=6"]) as process:
         wait_until(lambda: works_at(second, "ShardSampler"), lambda: process.poll() is None)
         second.kill()
         assert keys(store, "_snapshots/") == []
         finish(process, tmp_path / "out")
 
-    assert column(tmp_path / "out", "sample_id") == column(undisturbed, "sample_id")
+    assert column(tmp_path / "out", "sample_id") == column(tmp_path / "undisturbed", "sample_id")
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

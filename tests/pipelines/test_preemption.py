@@ -18,13 +18,14 @@ import pytest
 
 from augment.config import load_config
 from augment.errors import PartialError
-from augment.objects import open_store
+from augment.objects import ObjectStore, open_store
 from augment.objects.contract import TEMPORARY_DIR
+from augment.store.heartbeat import stored_heartbeats
 from augment.store.models import ModelFolder
 from augment.store.verification import verify
 from pipelines.progress import Progress
 from pipelines.run import generate, train
-from tests.pipelines.conftest import Finished, keys, wait_until
+from tests.pipelines.conftest import COUNTS, Finished, keys, wait_until
 from tests.pipelines.test_endings import alive, below, lines_until
 from tests.pipelines.test_kill import TRAINING
 
@@ -57,14 +58,17 @@ def command(
             running.kill()
 
 
-def terminated(running: subprocess.Popen[str]) -> str:
-    """What the command says on standard error from SIGTERM to its end, which is by the contract."""
+def terminated(running: subprocess.Popen[str], store: ObjectStore | None = None) -> str:
+    """What the command says on standard error from SIGTERM to its end, which is by the contract; in `store`, too."""
     started = below(running.pid)
     running.send_signal(signal.SIGTERM)
     printed, said = running.communicate(timeout=120)
     assert (running.returncode, printed) == (PartialError.exit_code, "")
     assert STOPPED in said
     assert "Traceback" not in said
+    if store is not None:
+        (heard,) = stored_heartbeats(store)
+        assert (heard.record.exit_code, heard.record.last_error) == (5, "stopped by SIGTERM")
     wait_until(lambda: not started & alive(), lambda: True, timeout_s=60)
     return said
 
@@ -82,7 +86,7 @@ def test_a_training_takes_a_snapshot_and_goes_on_from_that_step(config_file: Pat
     with command("train", config_file, tmp_path / "out", settings) as running:
         for _ in lines_until(running, "of 1000000 steps"):
             pass
-        said = terminated(running)
+        said = terminated(running, folder.store)
 
     stopped_at = folder.latest_step()
     assert "SIGTERM: a snapshot is taken" in said
@@ -124,7 +128,8 @@ def test_a_training_that_was_terminated_twice_gives_the_generator_of_an_undistur
 def test_a_generation_finishes_the_shards_that_it_has_begun_and_leaves_nothing_half(
     finished: Finished, quiet: Progress, tmp_path: Path
 ) -> None:
-    settings = ["output.shard_rows=1"]
+    settings = ["output.shard_rows=1", "balance.strategy={dots: 200, rings: 200}"]
+    shards = 2 * 200 - COUNTS["dots"] - COUNTS["rings"]
     for name in ("undisturbed", "out"):
         shutil.copytree(Path(finished.result.uri) / "_models", tmp_path / name / "_models")
     generate(load_config(finished.config_file, [*settings, f"output.uri={tmp_path / 'undisturbed'}"]), quiet)
@@ -132,18 +137,18 @@ def test_a_generation_finishes_the_shards_that_it_has_begun_and_leaves_nothing_h
 
     with command("generate", finished.config_file, tmp_path / "out", settings) as running:
         wait_until(lambda: len(keys(store, "data/")) > 2, lambda: running.poll() is None)
-        said = terminated(running)
+        said = terminated(running, store)
 
     assert "SIGTERM: shards that are begun are finished" in said
     made = keys(store, "data/")
-    assert 2 < len(made) < 33
+    assert 2 < len(made) < shards
     assert keys(store, "_snapshots/") == []
     unfinished = tmp_path / "out" / TEMPORARY_DIR
     assert not unfinished.exists() or list(unfinished.iterdir()) == []
     with command("generate", finished.config_file, tmp_path / "out", settings) as running:
         _, said = running.communicate()
         assert running.returncode == 0
-    assert f"{len(made)} of 33 shards are there already" in said
+    assert f"{len(made)} of {shards} shards are there already" in said
     assert keys(store, "data/") == keys(open_store(str(tmp_path / "undisturbed")), "data/")
     assert verify(store.uri, deep=True).ok
 
@@ -153,5 +158,5 @@ def test_before_training_there_is_nothing_to_wait_for(config_file: Path, tmp_pat
     with command("train", config_file, tmp_path / "out", []) as running:
         for _ in lines_until(running, "census: done"):
             pass
-        said = terminated(running)
+        said = terminated(running, open_store(str(tmp_path / "out")))
     assert "SIGTERM:" not in said

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -126,3 +127,17 @@ def test_a_handler_that_is_not_ours_is_left_as_it_is_put() -> None:
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGTERM, ours)
+
+
+def test_what_runs_after_a_command_that_was_asked_to_end_is_not_asked_itself() -> None:
+    with pytest.raises(KeyboardInterrupt), heeding_sigterm() as came:
+        ask()
+    assert came.is_set()
+    assert not was_asked()
+
+
+def test_where_the_interrupt_was_lost_the_next_stage_is_not_begun() -> None:
+    with suppress(KeyboardInterrupt):  # as Python does with what is raised while a finaliser runs
+        ask()
+    with pytest.raises(KeyboardInterrupt), in_order("nothing", lambda: None):
+        pytest.fail("the stage was begun")

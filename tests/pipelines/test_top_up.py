@@ -20,7 +20,7 @@ from augment.store.verification import verify
 from pipelines.progress import Progress
 from pipelines.run import generate, run
 from tests.pipelines.conftest import Finished, write_folder
-from tests.pipelines.test_cli import augment
+from tests.pipelines.test_cli import augment, imported_by
 
 pytestmark = pytest.mark.usefixtures("ray_and_s3")
 
@@ -39,6 +39,16 @@ class Copied:
 
     def config(self, *changes: str) -> Config:
         return load_config(self.config_file, [*self.overrides, *changes])
+
+    @property
+    def planning(self) -> list[str]:
+        """`augment plan` of this job."""
+        return [
+            "plan",
+            "-c",
+            str(self.config_file),
+            *(part for one in self.overrides for part in ("--set", one)),
+        ]
 
     def grow(self, name: str, to: int) -> None:
         """More images of one class, each a copy of the first under a new name."""
@@ -88,6 +98,14 @@ def test_only_the_difference_to_the_new_targets_is_made(
     again = run(copied.config(), quiet)
     assert (again.version, again.rows) == (None, {})
     assert open_dataset(copied.uri).version == 2
+    planned = json.loads(augment(*copied.planning, "--json").stdout)
+    assert (planned["rows"], planned["bad"]) == (0, 1), (
+        "the plan counts as the run did: without the damaged image"
+    )
+    assert "1 bad file(s) are left out; images are counted as the last run decoded them" in " ".join(
+        augment(*copied.planning).stdout.split()
+    )
+    assert not imported_by(*copied.planning) & {"torch", "ray"}
 
 
 def test_generate_tops_up_too_and_a_revoked_class_comes_again_with_other_noise(
@@ -139,15 +157,9 @@ def test_a_revoked_model_is_not_topped_up_with(copied: Copied, quiet: Progress) 
 
 def test_plan_shows_what_is_there_already(copied: Copied) -> None:
     copied.grow("bars", 28)
-    arguments = [
-        "plan",
-        "-c",
-        copied.config_file,
-        *(part for one in copied.overrides for part in ("--set", one)),
-    ]
-    document = json.loads(augment(*arguments, "--json").stdout)
+    document = json.loads(augment(*copied.planning, "--json").stdout)
     assert [(row["name"], row["existing"], row["first"]) for row in document["classes"]] == [
         ("bars", 0, 0), ("dots", 15, 15), ("rings", 18, 18),
     ]  # fmt: skip
     assert document["rows"] == 8
-    assert "Existing" in augment(*arguments).stdout
+    assert "Existing" in augment(*copied.planning).stdout

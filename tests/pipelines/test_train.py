@@ -159,7 +159,7 @@ def test_an_elastic_start_is_tried_often_and_briefly_unless_the_user_says_otherw
 ) -> None:
     monkeypatch.delenv(TIMEOUT, raising=False)
     for workers, seconds in (((1, 2), 10), (2, 60)):
-        train_config = TrainConfig(workers=workers)
+        train_config = TrainConfig(workers=workers, max_failures=0)
         with _start_timeout(train_config):
             assert os.environ[TIMEOUT] == str(seconds)
         assert TIMEOUT not in os.environ

@@ -44,6 +44,21 @@ def test_gc_lists_first_and_deletes_only_when_told(tmp_path: Path) -> None:
     assert stray.key not in {found.key for found in store.list()}
 
 
+def test_what_is_of_no_run_is_told_by_gc_and_stays(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    commit(store, tiny_run())
+    store.put("data/stray.parquet", b"mine")
+    done = augment("gc", tmp_path, "--grace", "0s", "--delete")
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stdout.split())
+    assert "foreign" in told
+    assert "of no run of this dataset, and stay: data/stray.parquet" in told
+    assert "nothing to collect" in told
+    assert store.get("data/stray.parquet") == b"mine"
+    checked = augment("verify", tmp_path)
+    assert (checked.returncode, "stray.parquet is not a shard of this dataset" in checked.stdout) == (1, True)
+
+
 def test_neither_torch_nor_ray_is_imported(tmp_path: Path) -> None:
     commit(open_store(str(tmp_path)), tiny_run())
     for verb in ("doctor", "gc"):

@@ -74,8 +74,22 @@ def test_training_leaves_time_for_generating_and_has_half_of_it_at_least(
     assert share >= (1 - MOST_KEPT) * left
     assert share <= max(0.0, left)
     if 2 * generating <= left / 2:
-        assert left - share == pytest.approx(2 * generating)
+        assert left - share == pytest.approx(2 * generating, abs=1e-6)
 
 
 def test_without_an_end_training_has_all_the_time() -> None:
     assert training_share(math.inf, 100) == math.inf
+
+
+@given(amounts, amounts, amounts, st.floats(0, 1e4), st.floats(0, 1e4))
+def test_what_was_spent_before_is_taken_off_each_budget_and_never_gives_less_than_nothing(
+    hours: float, usd: float, price: float, spent_h: float, spent_usd: float
+) -> None:
+    found = allowance(
+        BudgetConfig(hours=hours, usd=usd), PricesConfig(machine=price), Held(cpus=2),
+        spent_s=3600 * spent_h, spent_usd=spent_usd,
+    )  # fmt: skip
+
+    assert found is not None
+    left_h = min(hours - spent_h, (usd - spent_usd) / price)
+    assert found.seconds == pytest.approx(max(0.0, 3600 * left_h), abs=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import uuid
@@ -18,7 +19,7 @@ from augment.report import card
 from augment.report.card import dataset_card
 from augment.report.describing import describe
 from augment.store.reading import open_dataset
-from augment.types import ClassTarget
+from augment.types import ClassTarget, RecipeName
 from tests.store.helpers import commit, tiny_run
 from tests.store.readers.hostile import HOSTILE_NAMES
 
@@ -46,10 +47,20 @@ def test_the_front_matter_lists_exactly_the_committed_files() -> None:
     assert front["configs"] == [
         {"config_name": "default", "data_files": [{"split": "train", "path": expected}]}
     ]
-    assert "synthetic" in str(front["tags"])
+    assert front["tags"] == ["synthetic", "class-imbalance", "data-augmentation", "gan"]
     assert front["annotations_creators"] == ["machine-generated"]
     assert front["source_datasets"] == ["extended"]
     assert front["size_categories"] == ["n<1K"]
+
+
+def test_a_dataset_is_tagged_by_the_recipes_that_made_its_rows() -> None:
+    recipes: tuple[RecipeName, ...] = ("smote", "duplicate", "gan")
+    classes = tuple(
+        ClassTarget(label=label, name=recipe, real=3, target=3 if recipe == "gan" else 5, recipe=recipe)
+        for label, recipe in enumerate(recipes)
+    )
+    tags = front_matter(committed(classes))["tags"]
+    assert tags == ["synthetic", "class-imbalance", "data-augmentation", "smote", "oversampling"]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +174,7 @@ def test_very_many_files_are_listed_one_by_one_too(monkeypatch: pytest.MonkeyPat
     commit(store, tiny_run())
     dataset = open_dataset(store.uri)
     some = dataset.shards[0]
-    many = [some.model_copy(update={"key": some.key.replace("000000-", f"{n:06d}-")}) for n in range(3000)]
+    many = [dataclasses.replace(some, key=some.key.replace("000000-", f"{n:06d}-")) for n in range(3000)]
     monkeypatch.setattr(type(dataset), "shards", many)
     assert card.data_files(dataset) == [shard.key for shard in many]
 

@@ -66,11 +66,11 @@ def test_a_census_of_ten_thousand_classes_shows_head_tail_and_how_many_between()
 def test_bad_images_are_named_up_to_twenty_and_the_rest_counted() -> None:
     bad = [BadImage(name=f"x/{index}.png", reason="truncated") for index in range(25)]
     said = rendered(census_table(counts_of(5, 5), bad))
-    assert "25 images left out:\n  x/0.png: truncated" in said
+    assert "25 left out:\n  x/0.png: truncated" in said
     assert "x/19.png" in said
     assert "x/20.png" not in said
     assert "… and 5 more" in said
-    assert rendered(bad_images(bad[:1])) == "1 image left out:\n  x/0.png: truncated\n"
+    assert rendered(bad_images(bad[:1])) == "1 left out:\n  x/0.png: truncated\n"
 
 
 def test_names_from_the_data_are_neither_markup_nor_control_codes() -> None:

@@ -14,9 +14,11 @@ from augment.errors import ConfigError, InputError, IntegrityError, RetryLaterEr
 from augment.objects import MemoryStore, ObjectStore, StoredObject, open_store
 from augment.store.collect import DEFAULT_GRACE_S, CollectionReport, collect
 from augment.store.commit import begin_run, put_shard, seal_run
+from augment.store.foreign import foreign_among
 from augment.store.reading import open_dataset, read_shard
 from augment.store.records import manifest_key, plan_key, run_manifests, snapshot_key
 from augment.store.revoke import revoke_classes, revoke_run
+from augment.store.shards import shard_key
 from augment.store.verification import verify
 from tests.store.helpers import SHARDS, commit, make_shard, shard_bytes, tiny_run
 
@@ -156,7 +158,26 @@ def test_what_is_no_shard_of_ours_is_left_alone(aged: Aged) -> None:
     commit(aged, run)
     aged.put(f"data/{run.run_id}/notes.txt", b"mine")
     aged.put("data/elsewhere/000000.parquet", b"mine")
-    assert collect(aged, grace_s=0, delete=True).garbage == ()
+    aged.put(shard_key("f" * 16, 0, "0" * 64), b"another dataset's")
+    report = collect(aged, grace_s=0, delete=True)
+    assert report.garbage == ()
+    (foreign,) = report.foreign
+    assert (foreign.run_id, foreign.reason, len(foreign.keys), report.objects) == (None, "foreign", 3, 0)
+    assert set(foreign.keys) <= set(keys(aged))
+
+
+def test_shards_of_a_run_that_begins_meanwhile_or_whose_plan_is_lost_are_not_foreign(aged: Aged) -> None:
+    commit(aged, tiny_run())
+
+    def listing() -> Iterator[StoredObject]:
+        yield from aged.list("data/")
+        begin_run(aged, tiny_run(seed=8))
+        make_shard(aged, tiny_run(seed=8), 0)
+        yield from aged.list(f"data/{tiny_run(seed=8).run_id}/")
+
+    assert foreign_among(aged, listing()) == []
+    aged.delete(plan_key(tiny_run().run_id))
+    assert foreign_among(aged, aged.list("data/")) == []
 
 
 # ---- revoked rows ---------------------------------------------------------------------------------------

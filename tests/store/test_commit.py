@@ -306,7 +306,7 @@ def test_refuse_names_the_runs_and_what_to_set(memory: ObjectStore) -> None:
     first, second = tiny_run(seed=1), tiny_run(seed=2)
     commit(memory, first)
     for run_id in (second.run_id, None):
-        with pytest.raises(ConfigError, match=f"{first.run_id}.*output.on_existing.*append.*replace"):
+        with pytest.raises(ConfigError, match=f"{first.run_id}.*output.on_existing.*top-up.*append.*replace"):
             check_existing(memory, run_id, "refuse")
     with pytest.raises(ConfigError, match=first.run_id):
         commit(memory, second)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from augment.errors import InputError
+from augment.errors import ConfigError, InputError
 from augment.objects import ObjectStore, open_store
 from augment.store.provenance import find_sample
 from augment.store.reading import open_dataset, read_shard
@@ -63,12 +63,12 @@ def test_a_sample_says_which_versions_hold_it_and_what_it_fell_to(memory: Object
         find_sample(memory, test[0], version=3)
 
 
-def test_an_unknown_id_is_an_input_error(memory: ObjectStore) -> None:
+def test_an_unknown_id_is_a_wrong_call(memory: ObjectStore) -> None:
     commit(memory, tiny_run(seed=1))
     identity = stored_ids(memory)[0][0]
     commit(memory, tiny_run(seed=2), "replace")
     assert find_sample(memory, identity).versions == (1,)
-    with pytest.raises(InputError, match=r"in version 2 of .* \(11 samples of 1 run"):
+    with pytest.raises(ConfigError, match=r"in version 2 of .* \(11 samples of 1 run"):
         find_sample(memory, identity, version=2)
-    with pytest.raises(InputError, match=r"no sample 'nonsense' in any version .*22 samples of 2"):
+    with pytest.raises(ConfigError, match=r"no sample 'nonsense' in any version .*22 samples of 2"):
         find_sample(memory, "nonsense")

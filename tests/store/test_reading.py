@@ -82,8 +82,9 @@ def test_a_version_pins(store: ObjectStore) -> None:
     assert open_dataset(store.uri).rows == 2 * ROWS
     for pinned in (open_dataset(store.uri, version=1), open_dataset(f"{store.uri}@1")):
         assert (pinned.version, pinned.rows) == (1, ROWS)
-    with pytest.raises(InputError, match="no version 3"):
-        open_dataset(store.uri, version=3)
+    for version in (0, 3):
+        with pytest.raises(ConfigError, match=f"no version {version}; it has versions 1 to 2"):
+            open_dataset(store.uri, version=version)
     with pytest.raises(ConfigError, match="names version 1, but version=2"):
         open_dataset(f"{store.uri}@1", version=2)
 
@@ -102,6 +103,31 @@ def test_of_several_runs_each_has_a_manifest(store: ObjectStore) -> None:
 def test_a_place_with_no_dataset_is_named_with_what_to_run(store: ObjectStore) -> None:
     with pytest.raises(InputError, match=r"no dataset is committed at .*augment run"):
         open_dataset(store.uri)
+
+
+def test_what_is_no_version_is_told_where_a_dataset_lies_and_stays_a_place_where_none_does(
+    tmp_path: Path,
+) -> None:
+    store = open_store(str(tmp_path / "out"))
+    with pytest.raises(InputError, match=r"no dataset is committed at .*@abc"):
+        open_dataset(f"{store.uri}@abc")
+    commit(store, tiny_run())
+    for wrong in ("abc", "0", "-1", ""):
+        with pytest.raises(ConfigError, match=f"@{wrong}: a version is a whole number.* version 1 alone"):
+            open_dataset(f"{store.uri}@{wrong}")
+    place = open_store(f"{store.uri}@abc")
+    commit(place, tiny_run())
+    assert open_dataset(place.uri).uri == place.uri
+    with pytest.raises(InputError, match="no dataset is committed"):
+        open_dataset(f"{store.uri}-elsewhere", version=3)
+
+
+def test_a_version_that_is_lost_between_others_is_not_taken_for_a_wrong_name(store: ObjectStore) -> None:
+    for seed in (1, 2, 3):
+        commit(store, tiny_run(seed=seed), "append")
+    store.delete(snapshot_key(2))
+    with pytest.raises(InputError, match="no version 2"):
+        open_dataset(store.uri, version=2)
 
 
 def test_an_unfinished_run_is_no_dataset(store: ObjectStore) -> None:

@@ -14,13 +14,21 @@ from hypothesis import strategies as st
 
 from augment.errors import ConfigError, InputError
 from augment.objects import ObjectStore, open_store
-from augment.store.commit import begin_run, check_existing, list_shards, missing_shards, publish, seal_run
+from augment.store.commit import (
+    begin_run,
+    check_existing,
+    list_shards,
+    make_run_plan,
+    missing_shards,
+    publish,
+    seal_run,
+)
 from augment.store.reading import open_dataset
 from augment.store.records import latest_snapshot, read_manifest
 from augment.store.revoke import Revoked, revoke_classes, revoke_model, revoke_run
 from augment.store.shards import parse_shard_key
 from augment.store.verification import verify
-from augment.types import ClassTarget
+from augment.types import AugmentPlan, ClassTarget, ImageShape
 from tests.store.helpers import ROWS, WatchedStore, commit, pixels_of, tiny_run
 from tests.store.revoking import DOGS, OTHER_MODEL, REVOCATIONS, TESTS, assert_sound, listed, with_model
 
@@ -272,6 +280,19 @@ def test_a_wrong_name_is_told_what_there_is(memory: ObjectStore) -> None:
         with pytest.raises(ConfigError, match=named):
             wrong()
     assert open_dataset(memory.uri).version == 1
+
+
+def test_where_nothing_was_made_by_a_model_no_digits_are_asked_for(memory: ObjectStore) -> None:
+    classes = (ClassTarget(label=0, name="cat", real=2, target=4, recipe="smote"),)
+    plan = AugmentPlan(
+        seed=7, image=ImageShape(size=16, channels=3), classes=classes, shard_rows=4, batch_size=4
+    )
+    commit(
+        memory,
+        make_run_plan(plan, generator_sha256=None, image_format="png", augmentation=None, versions={}),
+    )
+    with pytest.raises(ConfigError, match=r"'none' names no model.*: nothing here was made by one$"):
+        revoke_model(memory, "none", "why")
 
 
 def test_a_prefix_of_two_runs_is_ambiguous(memory: ObjectStore) -> None:

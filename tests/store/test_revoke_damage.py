@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import uuid
 
@@ -68,8 +69,8 @@ def test_a_half_done_revocation_of_other_libraries_is_named(memory: ObjectStore)
     memory.delete(snapshot_key(manifest.snapshot.version))
     rewritten = narrowed.shards[1]
     memory.delete(rewritten.key)
-    other = rewritten.model_copy(
-        update={"sha256": "0" * 64, "key": rewritten.key.replace(rewritten.sha256, "0" * 64)}
+    other = dataclasses.replace(
+        rewritten, sha256="0" * 64, key=rewritten.key.replace(rewritten.sha256, "0" * 64)
     )
     memory.put(
         manifest_key(run.run_id, (2,)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 
 import numpy as np
@@ -12,7 +13,7 @@ from augment.objects import ObjectStore, open_store
 from augment.store.commit import begin_run, publish, put_shard, seal_run
 from augment.store.reading import open_dataset
 from augment.store.records import manifest_key, plan_key, snapshot_key
-from augment.store.shards import build_shard
+from augment.store.shards import build_shard, shard_key
 from augment.store.verification import verify
 from augment.types import ClassTarget, Manifest, RunPlan, Snapshot, SnapshotRun, sha256_hex
 from tests.store.helpers import ROWS, SHARDS, commit, encode, make_shard, shard_bytes, tiny_run
@@ -77,8 +78,15 @@ def test_a_flipped_bit_is_found_deep(store: ObjectStore) -> None:
 
 def test_a_foreign_file_beside_the_shards_is_found(store: ObjectStore) -> None:
     commit(store, tiny_run())
-    store.put(f"data/{tiny_run().run_id}/notes.txt", b"")
-    assert "notes.txt is not a shard" in problem(store)
+    for key in (
+        f"data/{tiny_run().run_id}/notes.txt",
+        "data/stray.parquet",
+        shard_key("f" * 16, 0, "0" * 64),
+    ):
+        store.put(key, b"")
+        assert f"{key} is not a shard of this dataset" in problem(store)
+        store.delete(key)
+    assert verify(store.uri).ok
 
 
 @pytest.mark.parametrize("key", [plan_key, manifest_key])
@@ -213,7 +221,7 @@ def test_a_manifest_that_is_not_its_plans_is_found(store: ObjectStore) -> None:
     for index in range(SHARDS):
         make_shard(store, run, index)
     whole = seal_run(store, run)
-    halved = whole.shards[0].model_copy(update={"rows": 2})
+    halved = dataclasses.replace(whole.shards[0], rows=2)
     for shards, rows, text in [
         (whole.shards[:2], 8, "does not list shards 0 to 2"),
         ((halved, *whole.shards[1:]), 9, "listed with 2 rows"),

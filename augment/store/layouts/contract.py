@@ -68,6 +68,6 @@ class Layout:
     also_unfinished: Callable[[Mapping[int, str]], tuple[str, ...]] = (
         lambda class_names: ()
     )  # such keys in the folders that a reader of single classes would look at alone
-    extras: Callable[[Mapping[int, str]], tuple[FileBytes, ...]] = (
-        lambda class_names: ()
-    )  # written at the end
+    extras: Callable[[Mapping[int, str], Mapping[int, int]], tuple[FileBytes, ...]] = (
+        lambda class_names, rows: ()
+    )  # written at the end; from the name and the rows of every class, by label

@@ -13,7 +13,7 @@ metadata say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from augment.errors import ConfigError, IntegrityError
 from augment.objects import LocalStore, ObjectStore
 from augment.objects.contract import TEMPORARY_DIR
 from augment.store.layouts.contract import ExportedFile, FileBytes, Layout, OpenedShard
-from augment.store.reading import Dataset, read_shard
+from augment.store.reading import Dataset, read_shard, refuse_collected
 from augment.store.shards import held_spec
 from augment.types import Record, sha256_hex
 
@@ -69,9 +69,11 @@ def export_data(
     """Copy a version into `target`, or finish a copy that was begun there; `progress(rows)` as it goes on.
 
     Raises ConfigError if the target holds anything else or overlaps with the dataset, IntegrityError if a
-    shard or a file that is there already is not what it should be.
+    shard or a file that is there already is not what it should be: before anything is written, where the
+    version's rows were revoked and collected.
     """
     _check_apart(dataset.uri, target.uri)
+    refuse_collected(dataset)
     record = ExportRecord(
         layout=layout.name,
         version=dataset.version,
@@ -80,16 +82,15 @@ def export_data(
     marks = layout.also_unfinished(dataset.class_names)
     if _begin(target, layout, record, marks):
         return Exported(record, _files_in(target, layout), dataset.rows, made=False)
+    extras = layout.extras(dataset.class_names, {row.label: row.synthetic for row in dataset.balance()})
     count, described = 0, list[ExportedFile]()
     for file in _put_shards(dataset, target, layout, progress):
         count += 1
         if count <= MOST_DESCRIBED:
             described.append(file)
-    _check_nothing_else(target, layout, count, marks)
-    for extra in (
-        *layout.extras(dataset.class_names),
-        *describe(described if count <= MOST_DESCRIBED else None),
-    ):
+    known = {layout.unfinished_key, *marks, *(each.key for each in extras)}
+    _check_nothing_else(target, layout, count, known)
+    for extra in (*extras, *describe(described if count <= MOST_DESCRIBED else None)):
         target.put(extra.key, extra.data)
     target.put(EXPORT_KEY, record.to_json())
     _reveal(target, layout, marks)
@@ -174,12 +175,12 @@ def _put(target: ObjectStore, file: FileBytes) -> ExportedFile:
     return ExportedFile(file.key, len(file.data), sha256)
 
 
-def _check_nothing_else(target: ObjectStore, layout: Layout, count: int, marks: Sequence[str]) -> None:
-    """Among the data lies nothing that a reader of the whole folder would take in.
+def _check_nothing_else(target: ObjectStore, layout: Layout, count: int, known: Collection[str]) -> None:
+    """Among the data lies nothing that a reader of the whole folder would take in, but for the keys `known`.
 
     All of ours are there, so it is enough to count: of a million images, no list is kept.
     """
-    found, known = 0, {layout.unfinished_key, *marks}
+    found = 0
     for item in target.list():
         if layout.owns.fullmatch(item.key) is not None:
             found += 1

@@ -2,6 +2,9 @@
 
     data/000003.tar: <sample_id>.png (or .webp), <sample_id>.cls (the label), <sample_id>.json (the rest)
 
+A field of the JSON has one type in every sample, since readers take it from the first they meet: what a sample
+does not have is "", and [""] where it has a list.
+
 Tars are numbered without gaps, so `data/{000000..000011}.tar` names them all. Their headers hold no time,
 user or host: the same shard gives the same tar.
 """
@@ -22,6 +25,7 @@ _LOADING = """\
 import glob, webdataset
 tars = sorted(glob.glob(f"{root}/data/*.tar"))
 webdataset.WebDataset(tars, shardshuffle=False).decode("pil").to_tuple("png;webp", "cls", "json")
+# in the JSON, "" stands for what a sample does not have, such as a generator, and [""] for no source images
 """
 
 
@@ -42,7 +46,13 @@ def _members(row: dict[str, object]) -> Iterator[tuple[str, bytes]]:
     assert isinstance(image, dict)  # noqa: S101  # the schema's struct
     yield image["path"], image["bytes"]
     yield f"{row['sample_id']}.cls", str(row["label"]).encode()
-    yield f"{row['sample_id']}.json", canonical_json(row)
+    yield f"{row['sample_id']}.json", canonical_json({name: _typed(value) for name, value in row.items()})
+
+
+def _typed(value: object) -> object:
+    if value is None:  # in the schema, of strings alone
+        return ""
+    return value or [""] if isinstance(value, list) else value
 
 
 WEBDATASET = Layout(

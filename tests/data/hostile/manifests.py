@@ -39,7 +39,7 @@ CASES: tuple[Case, ...] = (
     csv("no column of labels", b"path,lable\nimages/1.png,cat\n",
         Refused("…m.csv:2 has no column 'label'; its columns are path, lable; set source.label_column")),
     csv("no column of places", b"file,label\nimages/1.png,cat\n",
-        Refused("…m.csv:2 has no column 'uri' or 'path'; its columns are file, label; …")),
+        Refused("…m.csv:2 has no column 'uri', 'path' or 'file_name'; its columns are file, label; …")),
     csv("two columns of one name", b"path,label,label\na.png,1,2\n",
         Refused("…m.csv has two columns 'label'; rename one")),
     csv("no bytes", b"", Refused("…m.csv is empty; its first line names the columns")),

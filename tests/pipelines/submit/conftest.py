@@ -82,25 +82,27 @@ class Told:
         """See Backend."""
         if self.refusals:
             raise self.refusals.pop(0)
-        if job.name not in self.jobs:
+        if job.name not in self.jobs or self.jobs[job.name].nonce != job.nonce:
             self.submits.append(job.name)
             self.jobs[job.name] = job
 
-    def status(self, name: str) -> JobStatus:
+    def status(self, name: str, nonce: str = "") -> JobStatus:
         """See Backend."""
         queue = self.answers.get(name, [])
         if not queue:
-            return JobStatus(state="running" if name in self.jobs else "absent", where=f"told {name}")
+            there = self.jobs.get(name)
+            known = there is not None and nonce in ("", there.nonce)
+            return JobStatus(state="running" if known else "absent", where=f"told {name}")
         answer = queue.pop(0) if len(queue) > 1 else queue[0]
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def logs(self, name: str, *, follow: bool) -> Iterator[str]:
+    def logs(self, name: str, nonce: str = "", *, follow: bool) -> Iterator[str]:
         """See Backend."""
         yield f"log of {name}\n"
 
-    def cancel(self, name: str) -> None:
+    def cancel(self, name: str, nonce: str = "") -> None:
         """See Backend: the job is gone."""
         self.jobs.pop(name, None)
         self.answers.pop(name, None)

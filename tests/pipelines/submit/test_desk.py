@@ -11,7 +11,7 @@ from augment.errors import ConfigError, RetryLaterError
 from augment.objects import ObjectStore, open_store
 from pipelines.progress import log
 from pipelines.submit import record
-from pipelines.submit.contract import JobStatus, Submission, cancelled, ended_with
+from pipelines.submit.contract import Job, JobStatus, Submission, cancelled, ended_with
 from pipelines.submit.desk import Desk
 from tests.pipelines.submit.conftest import Told, ToldSettings, Watch
 
@@ -262,3 +262,131 @@ def test_a_run_that_was_recorded_and_never_begun_is_named(desk: Desk, submission
 
     with pytest.raises(ConfigError, match="never begun"):
         desk.cancel("defects-1")
+
+
+# ---- what comes at the same time ------------------------------------------------------------------------
+
+
+def test_a_cancel_between_the_record_and_the_start_keeps_the_job_from_running(
+    desk: Desk, told: Told, submission: Submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, stopped = told.submit, []
+
+    def cancelled_just_before(job: Job) -> None:
+        stopped.append(Desk(desk.store, clock=desk.clock).cancel("defects-1").status)
+        start(job)
+
+    monkeypatch.setattr(told, "submit", cancelled_just_before)
+
+    seen = desk.submit(submission, "told", HERE)
+
+    assert told.submits == ["defects-1"], "it was on its way already"
+    assert told.jobs == {}, "and was stopped by who started it"
+    assert [status.state for status in (*stopped, seen.status)] == ["cancelled", "cancelled"]
+
+
+def test_a_start_between_a_cancel_and_its_record_is_stopped_by_who_cancels(
+    desk: Desk, told: Told, submission: Submission, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told.refusals = [ConfigError("killed before it started anything")]
+    with pytest.raises(ConfigError):
+        desk.submit(submission, "told", HERE)
+    put_ending = record.put_ending
+
+    def started_just_before(store: ObjectStore, attempt: record.Attempt, status: JobStatus) -> JobStatus:
+        told.submit(Job(name=attempt.name, submission=submission, nonce=attempt.nonce))
+        return put_ending(store, attempt, status)
+
+    monkeypatch.setattr(record, "put_ending", started_just_before)
+
+    assert desk.cancel("defects-1").status.state == "cancelled"
+    assert told.submits == ["defects-1"]
+    assert told.jobs == {}
+
+
+def test_an_attempt_that_was_cancelled_before_it_started_is_not_started(
+    desk: Desk, told: Told, submission: Submission
+) -> None:
+    told.refusals = [ConfigError("killed before it started anything")]
+    with pytest.raises(ConfigError):
+        desk.submit(submission, "told", HERE)
+    desk.cancel("defects-1")
+
+    seen = desk.submit(submission, "told", HERE)
+
+    assert (seen.attempt.number, seen.status.state) == (2, "running")
+    assert told.submits == ["defects-1-2"]
+
+
+def other(submission: Submission, run_id: str, **config: object) -> Submission:
+    """Another submission, of the same config's name unless it is given."""
+    changed = {**submission.config, **config}
+    return submission.model_copy(update={"run_id": run_id, "config": changed})
+
+
+def test_a_tick_is_left_out_while_the_one_before_it_is_at_work_and_taken_once_it_has_ended(
+    desk: Desk, told: Told, submission: Submission
+) -> None:
+    desk.submit(other(submission, "tick-1"), "told", HERE)
+
+    with pytest.raises(
+        RetryLaterError, match=r"tick-1, .*'defects', is running on --backend told .*tick-2 again"
+    ):
+        desk.submit(other(submission, "tick-2"), "told", HERE)
+    assert record.newest_run_id(desk.store) == "tick-1", "of the one that was left out there is no trace"
+    assert desk.submit(other(submission, "tick-1"), "told", HERE).attached
+    told.answers["tick-1"] = [ended_with(0, where="told")]
+
+    assert not desk.submit(other(submission, "tick-2"), "told", HERE).attached
+    assert told.submits == ["tick-1", "tick-2"]
+
+
+def test_a_failed_tick_is_not_tried_again_beside_the_next_one(
+    desk: Desk, told: Told, submission: Submission
+) -> None:
+    desk.submit(other(submission, "tick-1"), "told", HERE)
+    told.answers["tick-1"] = [ended_with(5, where="told")]
+    desk.submit(other(submission, "tick-2"), "told", HERE)
+
+    with pytest.raises(RetryLaterError, match=r"tick-2, .* is running"):
+        desk.submit(other(submission, "tick-1"), "told", HERE)
+
+
+def test_jobs_of_other_names_run_beside_each_other(desk: Desk, told: Told, submission: Submission) -> None:
+    desk.submit(other(submission, "a"), "told", HERE)
+    desk.submit(other(submission, "b", name="another"), "told", HERE)
+
+    assert told.submits == ["a", "b"]
+
+
+def test_a_tick_before_that_cannot_be_asked_is_waited_for_unless_it_never_will_be(
+    desk: Desk, told: Told, submission: Submission, logged: pytest.LogCaptureFixture
+) -> None:
+    desk.submit(other(submission, "tick-1"), "told", HERE)
+    told.answers["tick-1"] = [RetryLaterError("connection refused")]
+    with pytest.raises(RetryLaterError, match=r"tick-1.*connection refused.*--new-attempt"):
+        desk.submit(other(submission, "tick-2"), "told", HERE)
+
+    desk.submit(other(submission, "tick-2"), "told", HERE, new_attempt=True)
+    told.answers["tick-2"] = [ConfigError("it was submitted on another machine")]
+    desk.submit(other(submission, "tick-3"), "told", HERE)
+
+    assert told.submits == ["tick-1", "tick-2", "tick-3"]
+    assert (
+        "tick-2, submitted before under the name 'defects': it was submitted on another machine"
+        in logged.text
+    )
+
+
+def test_the_ending_of_a_dataset_that_was_deleted_is_not_that_of_the_next_one(
+    desk: Desk, told: Told, submission: Submission, watch: Watch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    first = desk.submit(submission, "told", HERE)
+    emptied = Desk(open_store(str(tmp_path_factory.mktemp("again"))), clock=watch.clock())
+
+    second = emptied.submit(submission, "told", HERE)
+
+    assert (first.attempt.name, first.attached) == (second.attempt.name, second.attached)
+    assert first.attempt.nonce != second.attempt.nonce
+    assert told.submits == ["defects-1", "defects-1"]
+    assert desk.look(first.attempt).status.state == "absent"

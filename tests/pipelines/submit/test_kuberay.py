@@ -68,6 +68,21 @@ def test_a_conflict_is_attached_to_and_one_with_another_config_refused(
         backend.submit(Job(name=job.name, submission=other))
 
 
+def test_a_rayjob_of_another_attempt_of_the_same_name_is_refused_and_neither_taken_for_this_one_nor_deleted(
+    api: KubeApi, backend: KubeRayBackend, job: Job
+) -> None:
+    ours, theirs = (job.model_copy(update={"nonce": nonce}) for nonce in ("4567cdef", "0123abcd"))
+    backend.submit(theirs)
+
+    with pytest.raises(ConfigError, match=r"of another submission; .*kubectl delete rayjob defects-1"):
+        backend.submit(ours)
+    assert backend.status(job.name, "4567cdef").state == "absent"
+    backend.cancel(job.name, "4567cdef")
+    assert backend.status(job.name, "0123abcd").state == "waiting"
+    backend.cancel(job.name, "0123abcd")
+    assert api.objects == {}
+
+
 @pytest.mark.parametrize(
     ("status", "state", "code"),
     [

@@ -144,3 +144,26 @@ def test_render_shows_the_command_and_the_config(backend: Callable[[str], LocalB
 
     assert text.splitlines()[-1].endswith("config.json --progress log")
     assert job.submission.config_json in text
+
+
+def test_how_a_job_of_the_same_name_ended_is_not_how_this_one_does(
+    backend: Callable[[str], LocalBackend], job: Job, tmp_path: Path
+) -> None:
+    """As after the dataset, and with it every record, was deleted; or of another dataset on this machine."""
+    runner = backend(f"echo ran >> {tmp_path}/runs; exit $(wc -l < {tmp_path}/runs)")
+    first, second = (job.model_copy(update={"nonce": nonce}) for nonce in ("0123abcd", "4567cdef"))
+    runner.submit(first)
+    deadline = time.monotonic() + 60
+    while runner.status(first.name, first.nonce).alive:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert runner.status(second.name, second.nonce).state == "absent"
+    assert runner.status(job.name).state == "absent", "nor is it an attempt's of an older version"
+
+    runner.submit(second)
+    while runner.status(second.name, second.nonce).alive:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+    assert [runner.status(each.name, each.nonce).exit_code for each in (first, second)] == [1, 2]
+    assert (tmp_path / "runs").read_text() == "ran\nran\n"

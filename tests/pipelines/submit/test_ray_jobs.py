@@ -311,6 +311,20 @@ def test_an_id_that_is_taken_is_attached_to_if_it_is_the_same_submission(
             backend.submit(job)
 
 
+def test_a_job_of_another_attempt_of_the_same_name_is_refused_and_not_taken_for_this_one(
+    api: JobsApi, backend: RayJobsBackend, job: Job
+) -> None:
+    ours, theirs = (job.model_copy(update={"nonce": nonce}) for nonce in ("4567cdef", "0123abcd"))
+    metadata = yaml.safe_load(backend.render(theirs))["request"]["metadata"]
+    there = {"type": "SUBMISSION", "status": "SUCCEEDED", "entrypoint": "augment", "metadata": metadata}
+    api.answers = [(400, "ValueError: Job with submission_id defects-1 already exists."), *[(200, there)] * 3]
+
+    with pytest.raises(ConfigError, match=r"augment_nonce=0123abcd.*ray job delete defects-1"):
+        backend.submit(ours)
+    assert backend.status("defects-1", "4567cdef").state == "absent"
+    assert backend.status("defects-1", "0123abcd").state == "succeeded"
+
+
 def test_a_job_that_the_cluster_does_not_know_is_absent(api: JobsApi, backend: RayJobsBackend) -> None:
     api.answers = [(404, "Job defects-1 does not exist")]
 

@@ -108,3 +108,13 @@ def test_what_is_not_there_or_damaged_is_named(submission: Submission) -> None:
     store.put("_submissions/nightly.json", b'{"run_id": "nightly"}')
     with pytest.raises(IntegrityError, match=r"nightly\.json is not a valid Submission"):
         record.read_submission(store, "nightly")
+
+
+def test_a_job_is_told_to_be_an_attempt_at_its_run_by_the_record_alone(store: ObjectStore) -> None:
+    for number in (1, 2, 10):
+        record.put_attempt(store, attempt(number))
+
+    names = ("defects-1", "defects-1-2", "defects-1-10", "defects-1-3", "nightly", "a-1")
+    assert [record.run_id_of_job(store, name) for name in names] == [
+        "defects-1", "defects-1", "defects-1", "defects-1-3", "nightly", "a-1",
+    ]  # fmt: skip

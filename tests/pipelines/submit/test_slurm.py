@@ -297,7 +297,7 @@ def test_a_warning_of_slurms_reaches_augment_alone_and_the_job_goes_back_into_th
     command(
         commands,
         "augment",
-        'trap "echo stored > $ASKED.stored; exit 5" TERM; kill -TERM "$SCRIPT"; while :; do sleep 0.05; done',
+        'trap "echo stored > $ASKED.stored; exit 5" TERM; sleep 0.5; kill -TERM "$SCRIPT"; while :; do sleep 0.05; done',
     )
     shared.mkdir()
     script = f"export SCRIPT=$$\n{backend(shared).render(small_job())}"
@@ -307,3 +307,33 @@ def test_a_warning_of_slurms_reaches_augment_alone_and_the_job_goes_back_into_th
     assert done.returncode == 5, done.stderr
     assert (tmp_path / "asked.stored").read_text() == "stored\n"
     assert (tmp_path / "asked").read_text() == "requeue 17\n"
+
+
+def test_how_a_job_of_the_same_name_ended_is_not_how_this_one_does(
+    commands: Path, shared: Path, tmp_path: Path
+) -> None:
+    """As after the dataset, and with it every record, was deleted: Slurm's folder and accounts still tell of the last."""
+    command(
+        commands,
+        "squeue",
+        f'[ "$4" = defects-1.4567cdef ] && [ -e {tmp_path}/queued ] && echo "PENDING|Resources" || true',
+    )
+    command(commands, "sacct", '[ "$5" = defects-1.0123abcd ] && echo "COMPLETED|0:0" || true')
+    command(commands, "sbatch", f"cat >> {tmp_path}/queued; echo 17")
+    command(commands, "scancel", f'echo "$@" > {tmp_path}/cancelled')
+    shared.mkdir()
+    (shared / "defects-1.0123abcd.exit").write_text("0\n")
+    runner, job = backend(shared), small_job().model_copy(update={"nonce": "4567cdef"})
+    assert runner.status("defects-1", "0123abcd").state == "succeeded"
+    assert runner.status("defects-1", "4567cdef").state == "absent"
+
+    runner.submit(job)
+
+    script = (tmp_path / "queued").read_text()
+    assert "#SBATCH --job-name=defects-1.4567cdef\n" in script
+    assert f"#SBATCH --output={shared}/defects-1.4567cdef.log\n" in script
+    assert f"exit_file={shared}/defects-1.4567cdef.exit\n" in script
+    assert "export AUGMENT_SUBMISSION=defects-1\n" in script, "the heartbeat has the attempt's name"
+    assert runner.status("defects-1", "4567cdef").state == "waiting"
+    runner.cancel("defects-1", "4567cdef")
+    assert (tmp_path / "cancelled").read_text() == "--me --name defects-1.4567cdef\n"

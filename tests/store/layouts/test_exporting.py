@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -15,13 +16,26 @@ from augment.errors import AugmentError, ConfigError, IntegrityError
 from augment.objects import ObjectStore, open_store
 from augment.report import describing
 from augment.report.describing import export
+from augment.store.collect import collect
+from augment.store.commit import begin_run, publish, put_shard, seal_run
 from augment.store.layouts import LAYOUTS, exporting
 from augment.store.layouts.contract import ExportedFile, FileBytes
 from augment.store.layouts.exporting import export_data
 from augment.store.reading import Dataset, open_dataset
 from augment.store.revoke import revoke_classes
-from augment.types import sha256_hex
-from tests.store.helpers import ROWS, SHARDS, CrashError, WatchedStore, commit, crash_at, tiny_run
+from augment.store.shards import SOURCE_IMAGES, build_shard, planned_marks
+from augment.types import ClassTarget, RecipeName, RowMarks, RunPlan, sha256_hex
+from tests.store.helpers import (
+    ROWS,
+    SHARDS,
+    CrashError,
+    WatchedStore,
+    commit,
+    crash_at,
+    encode,
+    pixels_of,
+    tiny_run,
+)
 
 FILES = {"hf": SHARDS, "hive": 4, "webdataset": SHARDS, "folder": ROWS}
 
@@ -49,7 +63,7 @@ def test_a_copy_holds_the_data_and_what_describes_it(dataset: Dataset, store_uri
         keys = list(contents(target))
         data = [key for key in keys if LAYOUTS[layout].owns.fullmatch(key)]
         beside = {"README.md", "croissant.json", "export.json"} | (
-            {"classes.json"} if layout == "folder" else set()
+            {"classes.json", "00000-cat/no-images"} if layout == "folder" else set()
         )
         assert len(data) == FILES[layout]
         assert set(keys) - set(data) == beside
@@ -144,7 +158,7 @@ def test_a_copy_to_a_folder_that_was_killed_leaves_no_trace_when_finished(
     (root / ".augment-tmp").mkdir(exist_ok=True)
     (root / ".augment-tmp" / "0123").write_bytes(b"half of an image")
     export(dataset, str(root), "folder")
-    assert len(ImageFolder(root)) == ROWS
+    assert len(ImageFolder(root, allow_empty=True)) == ROWS
 
 
 def test_no_reader_of_images_takes_an_unfinished_copy(dataset: Dataset, tmp_path: Path) -> None:
@@ -276,6 +290,98 @@ def test_revoked_rows_are_in_no_copy(dataset: Dataset) -> None:
         exported = export(without, target.uri, layout)
         assert exported.rows == 7
         assert not any("test" in key.partition("/")[2].partition("/")[0] for key in contents(target))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_version_that_was_collected_is_refused_before_anything_is_written(
+    dataset: Dataset, layout: str
+) -> None:
+    revoke_classes(dataset.store, ["test"], "mislabelled")
+    target = open_store(f"memory://{uuid.uuid4().hex}")
+    collect(dataset.store, grace_s=0, delete=True)
+    with pytest.raises(IntegrityError, match=r"revoked in version 2 \(mislabelled\).*collected since"):
+        export(open_dataset(dataset.uri, 1), target.uri, layout)
+    assert not contents(target)
+    assert export(open_dataset(dataset.uri), target.uri, layout).rows == 7
+
+
+@pytest.mark.parametrize("labels", [(0, 1, 2), (3, 7, 100_000)])
+def test_the_cards_own_code_gives_the_labels_of_the_dataset_though_classes_lack_rows(
+    labels: tuple[int, int, int], tmp_path: Path
+) -> None:
+    classes = tuple(
+        ClassTarget(label=label, name=name, real=real, target=5)
+        for label, name, real in zip(labels, ("cat", "dog", "emu"), (5, 2, 5), strict=True)
+    )
+    store = open_store(f"memory://{uuid.uuid4().hex}")
+    commit(store, tiny_run(classes=classes))
+    export(open_dataset(store.uri), str(tmp_path), "folder")
+    code = (tmp_path / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    *lines, last = code.replace('root = "..."', f"root = {str(tmp_path)!r}").strip().splitlines()
+    scope: dict[str, Any] = {}
+    exec("\n".join([*lines, f"images = {last}"]), scope)  # the code that users copy
+    images = scope["images"]
+    assert [label for _, label in images] == [labels[1]] * 3
+    assert list(images.class_to_idx.values()) == list(labels)
+
+
+def test_hugging_face_gives_a_folder_copy_the_labels_of_the_dataset(dataset: Dataset, tmp_path: Path) -> None:
+    import datasets
+
+    export(dataset, str(tmp_path / "copy"), "folder")
+    loaded = datasets.load_dataset(
+        str(tmp_path / "copy"), split="train", cache_dir=str(tmp_path / "cache")
+    ).cast_column("image", datasets.Image(decode=False))
+    assert loaded.features["label"].names == ["00000-cat", "00001-dog-wild", "00002-test"]
+    assert sorted(loaded["label"]) == [1] * 7 + [2] * 4
+    for row in loaded:
+        assert Path(row["image"]["path"]).parent.name == loaded.features["label"].names[row["label"]]
+
+
+def test_a_reader_that_would_number_classes_anew_is_stopped(dataset: Dataset, tmp_path: Path) -> None:
+    from torchvision.datasets import ImageFolder
+
+    export(dataset, str(tmp_path), "folder")
+    with pytest.raises(FileNotFoundError, match="00000-cat"):
+        ImageFolder(tmp_path)
+    assert set(ImageFolder(tmp_path, allow_empty=True).targets) == {1, 2}
+
+
+def test_hugging_face_reads_tars_whose_first_samples_have_no_generator(tmp_path: Path) -> None:
+    import datasets
+
+    recipes: tuple[RecipeName, ...] = ("duplicate", "gan", "smote")
+    classes = tuple(
+        ClassTarget(label=label, name=recipe, real=1, target=7, recipe=recipe)
+        for label, recipe in enumerate(recipes)
+    )
+    for name, order in (("up", classes), ("down", classes[::-1])):
+        store = open_store(f"memory://{uuid.uuid4().hex}")
+        commit_with_recipes(store, tiny_run(classes=order, shard_rows=18))
+        root = tmp_path / name
+        export(open_dataset(store.uri), str(root), "webdataset")
+        for where in ({"path": str(root)}, {"path": "webdataset", "data_files": f"{root}/data/*.tar"}):
+            loaded = datasets.load_dataset(**where, split="train", cache_dir=str(tmp_path / "cache"))
+            said = {row["json"]["recipe"]: row["json"] for row in loaded.remove_columns("png")}
+            assert len(loaded) == 18
+            assert said["duplicate"]["digital_source_type"] == said["duplicate"]["generator_id"] == ""
+            assert said["gan"]["source_images"] == [""]
+            assert said["gan"]["generator_id"] == "ab" * 32
+            assert said["smote"]["source_images"] == ["a.png", "b.png"]
+            assert said["smote"]["digital_source_type"] == "compositeCapture"
+
+
+def commit_with_recipes(store: ObjectStore, run: RunPlan) -> None:
+    """As `commit`, of rows that name real images."""
+    begin_run(store, run)
+    for spec in run.plan.shards():
+        marks = [
+            RowMarks(mark.recipe, 0, ("a.png", "b.png")[: SOURCE_IMAGES[mark.recipe]])
+            for mark in planned_marks(run.plan, spec)
+        ]
+        images = [encode(pixels, run.image_format) for pixels in pixels_of(run, spec)]
+        put_shard(store, run.run_id, spec.index, spec.rows, build_shard(run, spec, images, marks))
+    publish(store, seal_run(store, run), "refuse")
 
 
 def test_too_many_files_are_described_by_a_glob(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -71,7 +72,7 @@ def list_by_content(store: ObjectStore, run: RunPlan) -> dict[int, ShardReceipt]
     found = {}
     for index, receipt in _list_shards(store, run).items():
         sha256 = sha256_hex(store.get(receipt.key))
-        found[index] = receipt.model_copy(update={"sha256": sha256})
+        found[index] = replace(receipt, sha256=sha256)
     return found
 
 
