@@ -139,7 +139,7 @@ def watching(board: Any, on_event: Callable[[Any], None]) -> Iterator[None]:
         yield
     except BaseException:
         stop.set()
-        thread.join()
+        thread.join(LAST_WORDS_S)
         with suppress(
             RayError
         ):  # the last lines often say why; where they can't be had, the error itself must do

@@ -18,7 +18,7 @@ from augment.types import ClassCounts
 from pipelines.cluster import Cluster
 from pipelines.ingest import DecodedImages, ingest
 from pipelines.kept_pixels import cache_key, keep_images, kept_images
-from pipelines.known_source import decoded_fingerprint
+from pipelines.known_source import decoded_fingerprint, known_source, written_anew
 from pipelines.progress import Progress, log
 
 __all__ = ["JobSource", "OverwrittenError"]
@@ -71,10 +71,7 @@ class JobSource:
 
     def known(self) -> SourceRecord | None:
         """What decoding found, as long as names, sizes, labels and etags are those of then."""
-        record = self._folder.source()
-        if record is None or record.fingerprint != self.fingerprint():
-            return None
-        return None if self._written_anew(record) else record
+        return known_source(self._config, self._image, self._folder, self.census())
 
     def fingerprint(self) -> str:
         """Of the source's listing and of everything that decides what decoding gives."""
@@ -85,7 +82,7 @@ class JobSource:
         known, record = self.known(), self._folder.source()
         if known is None and record is not None and record.fingerprint == self.fingerprint():
             raise InputError(
-                f"files of {self._written_anew(record)[0]} were written anew since model `{self._name}` was "
+                f"files of {written_anew(record, self.census())[0]} were written anew since model `{self._name}` was "
                 "trained, with the same names and sizes; run `augment train` again: it decodes them, and keeps the "
                 "model if their pixels are the same"
             )
@@ -95,11 +92,6 @@ class JobSource:
                 "set `name` to something new and train again"
             )
         return known
-
-    def _written_anew(self, record: SourceRecord) -> list[str]:
-        """URIs where a file was written since, though names and sizes are the same; decoding tells if it matters."""
-        now = self.census().etags
-        return [uri for uri, etag in record.etags.items() if now.get(uri, etag) != etag]
 
     # ---- decoded --------------------------------------------------------------------------------------
 

@@ -57,32 +57,36 @@ def kept_images(
     """
     try:
         index = cache.index()
-        return None if index is None else _opened(cache, index, listed_bad, config, progress)
-    except IntegrityError as error:
-        log.warning("decode: %s; the images are decoded again, and the cache is written anew", error)
+        found = None if index is None else _found_in(index, cache)
+    except AugmentError as error:
+        return _none_for(error)
+    if index is None or found is None:
         return None
-
-
-def _opened(
-    cache: PixelCache,
-    index: CacheIndex,
-    listed_bad: tuple[BadImage, ...],
-    config: SourceConfig,
-    progress: Progress,
-) -> DecodedImages:
-    found = _found_in(index, cache)
     bad = (*listed_bad, *found.bad)
     refuse_bad(bad, config)
+    try:
+        pixels, class_index, names = _opened(cache, index, progress)
+        cache.mark_used()
+    except AugmentError as error:
+        return _none_for(error)
+    if found.duplicates is not None:
+        tell_duplicates(found.duplicates)
+    return DecodedImages(pixels, class_index, found.counts, bad, found.sha256, names, found.duplicates)
+
+
+def _none_for(error: AugmentError) -> None:
+    log.warning("decode: %s; the images are decoded again, and the cache is written anew", error)
+
+
+def _opened(cache: PixelCache, index: CacheIndex, progress: Progress) -> tuple[ray.ObjectRef, ...]:
+    """Pixels, class indices and published names in the object store."""
     with progress.stage("decode", total=index.images, unit="images") as stage:
         with ray_errors("reading decoded images"):
             pixels, class_index, names = _read.remote(cache, index)
             ray.get(class_index)  # small, and raises what reading raised
         stage.advance_to(index.images)
     log.info("decode: %s images as they were decoded before, from %s", f"{index.images:,}", cache.uri)
-    if found.duplicates is not None:
-        tell_duplicates(found.duplicates)
-    cache.mark_used()
-    return DecodedImages(pixels, class_index, found.counts, bad, found.sha256, names, found.duplicates)
+    return pixels, class_index, names
 
 
 def _found_in(index: CacheIndex, cache: PixelCache) -> _Found:

@@ -11,7 +11,7 @@ from augment.data.config import ImageConfig, SourceConfig
 from augment.store.models import ModelFolder, SourceRecord
 from augment.types import canonical_json, sha256_hex
 
-__all__ = ["as_decoded", "decoded_fingerprint", "known_source"]
+__all__ = ["as_decoded", "decoded_fingerprint", "known_source", "written_anew"]
 
 
 def decoded_fingerprint(source: SourceConfig, image: ImageConfig, census: Census) -> str:
@@ -20,13 +20,19 @@ def decoded_fingerprint(source: SourceConfig, image: ImageConfig, census: Census
     return sha256_hex(canonical_json([census.fingerprint, reading, image.model_dump(mode="json")]))
 
 
-def known_source(config: Config, folder: ModelFolder, census: Census) -> SourceRecord | None:
+def known_source(
+    source: SourceConfig, image: ImageConfig, folder: ModelFolder, census: Census
+) -> SourceRecord | None:
     """What decoding found, if the source and its settings are those of then; None where it was not decoded since."""
     record = folder.source()
-    if record is None or record.fingerprint != decoded_fingerprint(config.source, config.image, census):
+    if record is None or record.fingerprint != decoded_fingerprint(source, image, census):
         return None
-    written_anew = any(census.etags.get(uri, etag) != etag for uri, etag in record.etags.items())
-    return None if written_anew else record
+    return None if written_anew(record, census) else record
+
+
+def written_anew(record: SourceRecord, census: Census) -> list[str]:
+    """URIs where a file was written since, though names and sizes are the same; decoding tells if it matters."""
+    return [uri for uri, etag in record.etags.items() if census.etags.get(uri, etag) != etag]
 
 
 def as_decoded(config: Config, folder: ModelFolder, census: Census) -> Census:
@@ -34,7 +40,7 @@ def as_decoded(config: Config, folder: ModelFolder, census: Census) -> Census:
 
     Raises InputError, as a run would, where some are bad and source.on_bad is `fail`.
     """
-    record = known_source(config, folder, census)
+    record = known_source(config.source, config.image, folder, census)
     if record is None:
         return census
     refuse_bad(record.bad, config.source)

@@ -24,6 +24,7 @@ from augment.lift.narrowing import narrower_arms
 from augment.lift.supply import Supplied, Supply, supplied
 from augment.lift.usage import question_of, usage_warning
 from augment.lift.verdict import ArmTrials, Asked, LiftResult, Verdict, verdict
+from augment.planning.config import BudgetConfig
 from augment.store.models import GatesRecord, ModelRecord, SourceRecord
 from augment.types import RunPlan
 from pipelines.after_run import show_advice
@@ -66,7 +67,8 @@ def lift(
         raise ConfigError(
             f"lift.seeds={training.seeds}: arms are compared over at least {_FEWEST_SEEDS} trainings of each; 5 is usual"
         )
-    config = config.model_copy(update={"recipe": "gan"})  # of the model that is asked about
+    # Of the model that is asked about; and what making the dataset may cost is not spent on asking.
+    config = config.model_copy(update={"recipe": "gan", "budget": BudgetConfig()})
     with Job.opened(config, progress) as job:
         model = job.folder.finished()
         if model is None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from augment.config import Config
-from augment.errors import AugmentError, ConfigError, PartialError
+from augment.errors import AugmentError, ConfigError, IntegrityError, PartialError
 from augment.gan.hardware import Hardware
 from augment.objects import ObjectStore
 from augment.planning.budget import Allowance, allowance, training_share, usd_per_hour
@@ -31,6 +31,8 @@ __all__ = ["Spending", "job_of"]
 
 TOLD_EVERY_S = 30.0
 """A driver that is killed without a word has used so much more, at most, than the store knows."""
+
+TOLD_WITHIN_S = 2.0
 
 
 class Spending:
@@ -91,15 +93,22 @@ class Spending:
         try:
             yield
         finally:
-            if self._hush():
-                self._tell()
+            if (
+                self._hush()
+            ):  # in a thread: who was told to end must not wait for a store that does not answer
+                last = threading.Thread(target=self._tell, name="augment-spending-last", daemon=True)
+                last.start()
+                last.join(TOLD_WITHIN_S)
 
     def done(self) -> None:
-        """The job has ended well: what it used is no part of the next one's budget."""
+        """The job has ended well: what it used is no part of the next one's budget. What hinders that is logged alone."""
         self._hush()
-        job = self._job or job_of(self._store, self._config.name)
-        if stored_spent(self._store, job) != Spent():
-            put_spent(self._store, job, Spent())
+        try:
+            job = self._job or job_of(self._store, self._config.name)
+            if _is_begun(self._store, job):
+                put_spent(self._store, job, Spent())
+        except AugmentError as error:
+            log.warning("budget: the store does not take down that the job has ended: %s", error)
 
     @property
     def ends_at(self) -> float | None:
@@ -133,11 +142,11 @@ class Spending:
         return self.ends_at is not None and self._now_s() >= self.ends_at
 
     def _hush(self) -> bool:
-        """No telling any more, not even one that is at work; whether there was any until now."""
+        """No telling any more; whether there was any until now. One that is at work is waited for, but not for long."""
         told = self._teller is not None and not self._over.is_set()
         self._over.set()
         if self._teller is not None:
-            self._teller.join()
+            self._teller.join(TOLD_WITHIN_S)
         return told
 
     def _go_on_telling(self) -> None:
@@ -152,6 +161,14 @@ class Spending:
             )
         except AugmentError as error:
             log.warning("budget: the store does not take down what is used: %s", error)
+
+
+def _is_begun(store: ObjectStore, job: str) -> bool:
+    """Whether the store has something of a job to forget, be it damaged."""
+    try:
+        return stored_spent(store, job) != Spent()
+    except IntegrityError:
+        return True
 
 
 def job_of(store: ObjectStore, name: str) -> str:

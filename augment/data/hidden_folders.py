@@ -16,7 +16,8 @@ __all__ = ["HiddenFolders"]
 _OF_TOOLS = frozenset(
     {
         "@eaDir", "__MACOSX", ".AppleDouble", ".Spotlight-V100", ".TemporaryItems", ".Trash", ".Trashes", ".cache",
-        ".dvc", ".fseventsd", ".git", ".hg", ".ipynb_checkpoints", ".snapshot", ".svn", ".thumbnails", ".venv",
+        ".dvc", ".fseventsd", ".git", ".hg", ".idea", ".ipynb_checkpoints", ".picasaoriginals", ".snapshot", ".stfolder",
+        ".stversions", ".svn", ".thumbnails", ".tmp", ".venv", ".vscode", ".@__thumb",
     }
 )  # fmt: skip
 _TRASH = ".Trash-"  # of a user, whose number follows

@@ -161,7 +161,8 @@ def decode_image(
 
 def decoder_version() -> str:
     """What a file's pixels depend on besides the file and the config: these rules, and the libraries that decode."""
-    return f"rules {_RULES}, pillow {pillow_version}, jpeg {features.version('jpg')}"
+    libraries = ", ".join(f"{name} {features.version(name)}" for name in ("jpg", "webp", "libtiff", "zlib"))
+    return f"rules {_RULES}, pillow {pillow_version}, {libraries}"
 
 
 def whole_image(data: bytes, background: int, limits: ImageLimits) -> Image.Image:

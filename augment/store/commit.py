@@ -25,6 +25,7 @@ from augment.objects import ObjectStore
 from augment.store.existing import existing_rows, shared_samples
 from augment.store.ledgers import read_ledgers, summed_ledgers
 from augment.store.records import (
+    MAX_JSON_BYTES,
     Stored,
     latest_snapshot,
     manifest_key,
@@ -248,7 +249,11 @@ def seal_run(store: ObjectStore, run: RunPlan, policy: ExistingPolicy | None = N
         ledger=ledger,
         missing=missing,
     )
-    if store.put_if_absent(manifest_key(run.run_id), manifest.to_json()):
+    data = manifest.to_json()
+    if len(data) > MAX_JSON_BYTES:  # sealed, it could neither be read nor published
+        size = f"{len(data):,} bytes, above {MAX_JSON_BYTES:,}"
+        raise ConfigError(f"the manifest of run {run.run_id} would have {size}; raise output.shard_rows")
+    if store.put_if_absent(manifest_key(run.run_id), data):
         return manifest
     return _committed(store, read_manifest(store, run.run_id).record)
 

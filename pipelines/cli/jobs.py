@@ -31,7 +31,8 @@ Deep = Annotated[bool, typer.Option("--deep", help="Look into every image, not o
 Budget = Annotated[
     list[str] | None,
     typer.Option(
-        "--budget", help="The most that this command may use: hours=2, or usd=5 (with cost.prices)."
+        "--budget",
+        help="The most that all commands of this job may use: hours=2, or usd=5 (with cost.prices).",
     ),
 ]
 

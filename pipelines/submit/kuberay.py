@@ -80,7 +80,7 @@ class KubeRayBackend:
         while (pod := self._submitter_pod(name)) is None and follow and alive:
             alive = self.status(name, nonce).alive
             self._clock.sleep(POLL_S)
-        if pod is None:
+        if pod is None or (nonce and self.status(name, nonce).state == "absent"):  # another submission's pod
             return
         with self._api(f"read the log of pod {pod}") as api:
             from kubernetes.client import CoreV1Api

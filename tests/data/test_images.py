@@ -369,4 +369,4 @@ def test_what_decodes_is_named_by_its_version() -> None:
 
     version = decoder_version()
     assert f"pillow {PIL.__version__}" in version
-    assert f"jpeg {features.version('jpg')}" in version
+    assert f"jpg {features.version('jpg')}" in version

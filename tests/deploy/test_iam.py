@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 
 from augment.config import load_config
@@ -20,6 +21,7 @@ from augment.report.neighbours import put_neighbours
 from augment.store.commit import put_shard
 from augment.store.ledgers import ledger_key
 from augment.store.models import ModelFolder
+from augment.store.pixel_cache import PixelCache, put_images
 from augment.store.records import manifest_key, plan_key, snapshot_key
 from augment.store.rejected import rejected_prefix
 from tests.deploy.files import DEPLOY, ROOT
@@ -130,6 +132,14 @@ def train(store: ObjectStore) -> None:
     folder.put_gates(b"gates", "identity")
 
 
+def cached_pixels(store: ObjectStore) -> None:
+    """What is kept of decoded images, and given up again."""
+    cache = PixelCache(store, "ab" * 32)
+    cache.commit(put_images(cache, np.zeros((1, 2, 2, 1), np.uint8), np.zeros(1, np.int64), ["a"], "{}"))
+    cache.mark_used()
+    cache.discard()
+
+
 BY_WORKERS: dict[str, Callable[[ObjectStore], object]] = {
     "a shard": lambda store: put_shard(store, "run", 0, 1, b"shard"),
     "a ledger": lambda store: store.put_if_absent(ledger_key("run", 0, "ab"), b""),
@@ -139,6 +149,7 @@ BY_WORKERS: dict[str, Callable[[ObjectStore], object]] = {
     "training": train,
     "fidelity": lambda store: put_fidelity(store, FidelityRecord.model_construct(run_id="run")),
     "neighbours": lambda store: put_neighbours(store, "run", {}),
+    "decoded pixels": cached_pixels,
 }
 BY_THE_DRIVER = BY_WORKERS | {
     "the probe": lambda store: (store.put("_models/m/writable", b""), store.delete("_models/m/writable")),

@@ -59,7 +59,7 @@ def test_a_run_goes_by_the_same_fingerprint(topping_up: Config, folder: ModelFol
 
     census = census_of(topping_up)
     assert source.fingerprint() == decoded_fingerprint(topping_up.source, topping_up.image, census)
-    assert source.known() == known_source(topping_up, folder, census)
+    assert source.known() == known_source(topping_up.source, topping_up.image, folder, census)
 
 
 def test_the_plan_of_a_top_up_counts_as_decoding_did(topping_up: Config, folder: ModelFolder) -> None:

@@ -353,6 +353,7 @@ def test_gc_takes_ledgers_and_refused_candidates_of_an_abandoned_run_and_leaves_
 ) -> None:
     copy = gated.copied_to(tmp_path / "copy")
     store = open_store(copy)
+    assert {found.reason for found in collect(store, grace_s=0, delete=True).garbage} == {"unused"}  # pixels
     assert collect(store, grace_s=0).garbage == ()
     for gone in (*Path(copy, "_runs").rglob("manifest.json"), *Path(copy, "_snapshots").iterdir()):
         gone.unlink()  # as if its driver had been killed for good

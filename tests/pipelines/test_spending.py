@@ -12,7 +12,7 @@ from augment.config import Config, load_config
 from augment.errors import ConfigError, PartialError
 from augment.gan.hardware import Hardware
 from augment.objects import MemoryStore, ObjectStore, open_store
-from augment.store.spent import Spent, stored_spent
+from augment.store.spent import Spent, spent_key, stored_spent
 from pipelines.cli.jobs import run as run_verb
 from pipelines.progress import Progress
 from pipelines.run import run
@@ -116,6 +116,17 @@ def test_the_next_command_of_a_job_has_what_is_left_and_then_nothing(config_file
         begun(config, store)
     assert begun(with_budget(config_file, "budget.hours=3"), store)[0].ends_at == 1_000 + 3_600
     assert begun(with_budget(config_file), store)[0].ends_at is None
+
+
+def test_what_cannot_be_read_of_earlier_commands_does_not_hinder_a_job_that_ended_well(
+    config_file: Path,
+) -> None:
+    config, store = with_budget(config_file, "budget.hours=2"), empty()
+    store.put(spent_key("name-small"), b'{"commands": "many"}')
+
+    Spending(config, store).done()
+
+    assert stored_spent(store, "name-small") == Spent()
 
 
 def test_dollars_are_counted_by_what_each_command_held(config_file: Path) -> None:

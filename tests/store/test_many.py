@@ -6,12 +6,16 @@ import uuid
 from collections import Counter
 from typing import Any
 
+import pytest
+
+from augment.errors import ConfigError
 from augment.objects import MemoryStore, ObjectStore
 from augment.planning.config import BalanceConfig
 from augment.planning.plan import make_plan
+from augment.store import commit
 from augment.store.commit import begin_run, make_run_plan, missing_shards, publish, put_shard, seal_run
 from augment.store.reading import open_dataset
-from augment.store.records import MAX_JSON_BYTES, MOST_SHARDS, manifest_key, plan_key
+from augment.store.records import MAX_JSON_BYTES, MOST_SHARDS, manifest_key, plan_key, stored_manifest
 from augment.types import AugmentPlan, ClassCounts, ClassInfo, ImageShape, RunPlan
 
 CLASSES = 10_000
@@ -96,3 +100,14 @@ def test_a_manifest_of_as_many_shards_as_may_be_planned_can_be_read() -> None:
     each = len(store.get(manifest_key(run.run_id))) / run.plan.num_shards
     longest = each + len("999999999999") + len("999999") * 2  # size_bytes, rows, index and the key's index
     assert longest * MOST_SHARDS <= MAX_JSON_BYTES
+
+
+def test_a_manifest_that_nobody_could_read_is_not_sealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Counting()
+    run = made(store, plan_of([1, 40], shard_rows=1))
+    monkeypatch.setattr(commit, "MAX_JSON_BYTES", 1_000)
+
+    with pytest.raises(ConfigError, match=r"above 1,000; raise output\.shard_rows"):
+        seal_run(store, run)
+
+    assert stored_manifest(store, run.run_id) is None
