@@ -4,20 +4,25 @@ Owns this order, and what a new recommendation changes in it. Everything here ca
 samples are committed already.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from augment.config import Config
 from augment.errors import AugmentError
 from augment.objects import ObjectStore
+from augment.report.neighbours import has_neighbours
 from augment.store.models import GatesRecord, ModelFolder
 from augment.store.records import latest_snapshot
-from pipelines.cluster import Cluster
 from pipelines.describing import describe_newest
-from pipelines.fidelity import measured_fidelity
-from pipelines.ingest import DecodedImages
 from pipelines.loggers import log_run
 from pipelines.progress import Progress, log
 from pipelines.reporting import put_report
+
+if TYPE_CHECKING:
+    from pipelines.cluster import Cluster
+    from pipelines.ingest import DecodedImages
 
 __all__ = ["report_run", "show_advice"]
 
@@ -34,12 +39,14 @@ def report_run(
     progress: Progress,
 ) -> str:
     """The URI of the report of a committed run; `images` and `cluster` are asked for only to measure."""
-    measured = measured_fidelity(
-        config, folder, version, run_id, images, gates, cluster=cluster, progress=progress
-    )
+    to_measure = config.report.fidelity and not has_neighbours(folder.store, run_id)
+    if to_measure:
+        from pipelines.fidelity import measure_run
+
+        measure_run(config, folder, version, run_id, images, gates, cluster=cluster, progress=progress)
     with progress.stage("report"):
         report = put_report(folder.store, version, run_id)
-        if measured:  # the card was written when the version was made, so that it is there whatever happens
+        if to_measure:  # the card was written when the version was made, so that it is there whatever happens
             describe_newest(folder.store.uri)
         log_run(config, folder.store, run_id, report)
     return folder.store.uri_of(report.key)

@@ -37,6 +37,10 @@ Device = Literal["cpu", "gpu"]
 
 CONNECT_TIMEOUT_S = 10.0
 
+# Of a cluster that is started here. Ray ends workers that are idle for a second and more than its CPUs; as both stages of
+# generation take half a CPU, whoever waits a moment for the other would be ended, and a new one costs seconds of a core.
+_IDLE_WORKERS_LIVE_MS = 60_000
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
@@ -133,6 +137,7 @@ def _init(address: str | None, config: RayConfig) -> None:
         include_dashboard=False,
         log_to_driver=False,
         logging_level="error",
+        _system_config={"idle_worker_killing_time_threshold_ms": _IDLE_WORKERS_LIVE_MS},
     )
 
 

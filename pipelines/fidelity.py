@@ -18,7 +18,7 @@ from augment.quality.gates import GateKeeper
 from augment.report.fidelity import Examiner, generated_classes, measure_fidelity
 from augment.report.fidelity_file import put_fidelity
 from augment.report.first_samples import first_samples, shown_classes
-from augment.report.neighbours import has_neighbours, nearest_real, put_neighbours
+from augment.report.neighbours import nearest_real, put_neighbours
 from augment.store.models import GatesRecord, JudgeRecord, ModelFolder
 from augment.store.reading import open_dataset
 from augment.types import Record
@@ -27,7 +27,7 @@ from pipelines.ingest import DecodedImages
 from pipelines.judge import open_judge
 from pipelines.progress import Progress, log
 
-__all__ = ["measured_fidelity"]
+__all__ = ["measure_run"]
 
 _MOST_THREADS = 8  # more don't help with so small a network
 _SHOWN, _MOST_CLASSES = 10, 100  # samples a class, and classes, whose nearest real images are kept
@@ -45,7 +45,7 @@ class _Order(Record):
     judge: JudgeRecord | None
 
 
-def measured_fidelity(
+def measure_run(
     config: Config,
     folder: ModelFolder,
     version: int,
@@ -55,15 +55,12 @@ def measured_fidelity(
     *,
     cluster: Callable[[], Cluster],
     progress: Progress,
-) -> bool:
-    """Measure a run of a committed version, unless it was measured before or the config does not want it.
+) -> None:
+    """Measure a run of a committed version.
 
-    True where it was measured now. The eyes are the first of the gates' classifiers, else the training's judge;
-    without either the nearest real images are looked for alone. `images` and `cluster` are asked for only where
-    there is something to measure.
+    The eyes are the first of the gates' classifiers, else the training's judge; without either the nearest real
+    images are looked for alone.
     """
-    if not config.report.fidelity or has_neighbours(folder.store, run_id):
-        return False
     order = _Order(
         uri=folder.store.uri,
         version=version,
@@ -82,7 +79,6 @@ def measured_fidelity(
         ray.get(task.remote(decoded.pixels, decoded.class_index, order.to_json(), device, cpus))
     if order.gates is None and order.judge is None:
         log.info("fidelity: no classifier of the real images is at hand; only nearest images were looked for")
-    return True
 
 
 @ray.remote

@@ -1,7 +1,7 @@
 """Ray tasks: the quality gates of a run, calibrated on its real images once and kept beside the model.
 
-Owns what calibrated gates are known by, where they are computed and what a user sees meanwhile. What a gate is, is
-augment.quality's; who must pass them, augment.sampling's.
+Owns where they are computed and what a user sees meanwhile. What they are known by is pipelines.gates_identity's, what
+a gate is, augment.quality's; who must pass them, augment.sampling's.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,56 +13,20 @@ import ray
 import torch
 
 from augment.config import Config
-from augment.errors import ConfigError
 from augment.gan.critic import frozen_critic
 from augment.objects import open_store
 from augment.quality.calibration import calibrate
-from augment.quality.config import GatesConfig
-from augment.sampling.gated import GATES_OF_RECIPE
 from augment.store.models import GatesRecord, ModelFolder, ModelRecord
-from augment.types import AugmentPlan, GatesPin, Record, canonical_json, sha256_hex
+from augment.types import AugmentPlan
 from pipelines.board import new_board, watching
 from pipelines.cluster import Cluster, Device, ray_errors
+from pipelines.gates_identity import GatesIdentity, gates_identity
 from pipelines.ingest import DecodedImages
 from pipelines.progress import Progress
 
-__all__ = ["calibrated_gates", "gated_classes", "known_gates", "pin_of"]
+__all__ = ["calibrated_gates"]
 
 _MOST_THREADS = 8  # more don't help with so small networks
-_DIGITS = 16
-
-
-class _Identity(Record):
-    """Everything that decides calibrated gates."""
-
-    limits: GatesConfig
-    data_sha256: str
-    class_count: int
-    judged: tuple[int, ...]
-    seed: int
-    horizontal_flip: bool
-    vertical_flip: bool
-    critic_sha256: str | None
-
-    @property
-    def digest(self) -> str:
-        return sha256_hex(canonical_json(self.model_dump(mode="json")))[:_DIGITS]
-
-
-def gated_classes(plan: AugmentPlan) -> tuple[int, ...]:
-    """Class indices of which samples are made that gates judge, ascending."""
-    return tuple(
-        index
-        for index, target in enumerate(plan.classes)
-        if target.synthetic and GATES_OF_RECIPE[target.recipe]
-    )
-
-
-def known_gates(
-    config: Config, folder: ModelFolder, plan: AugmentPlan, data_sha256: str, model: ModelRecord | None
-) -> GatesRecord | None:
-    """The gates of this run, if they were calibrated before."""
-    return folder.gates(_identity(config, plan, data_sha256, model).digest)
 
 
 def calibrated_gates(
@@ -81,7 +45,7 @@ def calibrated_gates(
     Raises InputError where the images are too few to calibrate by, ConfigError where the discriminator is to judge
     and none was kept.
     """
-    identity = _identity(config, plan, data_sha256, model)
+    identity = gates_identity(config, plan, data_sha256, model)
     if (known := folder.gates(identity.digest)) is not None:
         return known
     there = cluster()
@@ -108,37 +72,6 @@ def calibrated_gates(
     return GatesRecord.model_validate_json(record)
 
 
-def pin_of(config: Config, record: GatesRecord, model: ModelRecord | None) -> GatesPin:
-    """What a run's plan says of its gates."""
-    return GatesPin(
-        sha256=record.sha256,
-        critic_sha256=model.critic_sha256 if model and config.gates.discriminator_quantile else None,
-        max_attempts=config.gates.max_attempts,
-        on_shortfall=config.gates.on_shortfall,
-    )
-
-
-def _identity(config: Config, plan: AugmentPlan, data_sha256: str, model: ModelRecord | None) -> _Identity:
-    critic = None
-    if config.gates.discriminator_quantile and model is not None:
-        critic = model.critic_sha256
-        if critic is None:
-            raise ConfigError(
-                f"gates.discriminator_quantile={config.gates.discriminator_quantile} needs the discriminator, and "
-                f"model `{config.name}` was trained before it was kept; set it to 0, or set `name` to train another"
-            )
-    return _Identity(
-        limits=config.gates.limits,
-        data_sha256=data_sha256,
-        class_count=len(plan.classes),
-        judged=gated_classes(plan),
-        seed=config.seed,
-        horizontal_flip=config.train.horizontal_flip,
-        vertical_flip=config.train.vertical_flip,
-        critic_sha256=critic,
-    )
-
-
 @ray.remote
 def _calibrate(
     pixels_NHWC: npt.NDArray[np.uint8],
@@ -153,7 +86,7 @@ def _calibrate(
 ) -> bytes:
     """Calibrate, store, and return the record: alone on its CPUs, since nothing is generated yet."""
     torch.set_num_threads(threads)
-    identity = _Identity.model_validate_json(identity_json)
+    identity = GatesIdentity.model_validate_json(identity_json)
     computes_on = torch.device("cuda" if device == "gpu" else "cpu")
     keeper = calibrate(
         pixels_NHWC,

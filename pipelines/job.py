@@ -1,30 +1,32 @@
 """One command's job: its plan, what a finished step spares it, and what is made.
 
 Owns the steps of a job, each resumable: a finished model is not trained again, a committed run is not generated again,
-and where neither is needed Ray is not started. Their order is pipelines.run's; what is known of the source is
+and where neither is needed Ray is not started: it is not even imported, nor is torch, which takes longer than all that a
+finished job has to look up. So what decodes, trains and generates is imported where it is called. Their order is pipelines.run's; what is known of the source is
 job_source's, what is settled of the model job_model's.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from augment.config import Config
 from augment.errors import AugmentError
 from augment.gan.hardware import Hardware
 from augment.objects import open_store
-from augment.store.commit import check_existing, publish
+from augment.sampling.judged import gated_classes
+from augment.store.commit import begin_run, check_existing, publish
 from augment.store.existing import rows_by_label
 from augment.store.identity import run_for
 from augment.store.models import GatesRecord, ModelFolder, ModelRecord, SourceRecord
 from augment.store.reading import open_dataset
 from augment.store.records import latest_snapshot, stored_manifest
 from augment.types import AugmentPlan, ClassCounts, ClassLedger, Manifest, RunPlan
-from pipelines.cluster import Cluster, ray_cluster
 from pipelines.describing import describe_newest
-from pipelines.gatekeeping import calibrated_gates, gated_classes, known_gates
-from pipelines.generate import generate_run
-from pipelines.ingest import sample_images
+from pipelines.gates_identity import known_gates
 from pipelines.job_model import held_to_finished, pin, settled_config
 from pipelines.job_source import JobSource, OverwrittenError
 from pipelines.look import (
@@ -44,10 +46,13 @@ from pipelines.run_plans import (
     try_pipelines,
     uses_real_images,
 )
-from pipelines.sampler_inputs import SamplerInputs
 from pipelines.spending import Spending
 from pipelines.stopping import insist
-from pipelines.train import fit
+
+if TYPE_CHECKING:
+    from pipelines.cluster import Cluster
+    from pipelines.ingest import DecodedImages
+    from pipelines.sampler_inputs import SamplerInputs
 
 __all__ = ["Job", "RunResult"]
 
@@ -86,7 +91,7 @@ class Job:
 
     @classmethod
     @contextmanager
-    def opened(cls, config: Config, progress: Progress) -> Iterator["Job"]:
+    def opened(cls, config: Config, progress: Progress) -> Iterator[Job]:
         """The job while its cluster, if it starts one, is up."""
         with ExitStack() as stack:
             yield cls(config, progress, stack)
@@ -98,6 +103,8 @@ class Job:
     def cluster(self) -> Cluster:
         """Ray, started once."""
         if self._cluster is None:
+            from pipelines.cluster import ray_cluster
+
             self._spending.look_up()
             with self.progress.stage("cluster"):
                 self._cluster = self._stack.enter_context(ray_cluster(self.config.ray))
@@ -169,13 +176,15 @@ class Job:
         self.config = settled_config(self.config, self.folder, self.source.counts, self.cluster)
         images, record = self.source.decoded()
         plan, spec = self.plan(record.counts), pin(self.config, self.folder, record)  # before it is replaced
-        save_real_samples(self.folder, sample_images(images, shown_classes(plan), SAMPLES_A_SIDE))
+        self._keep_to_look_at(images, plan)
         self.folder.put_source(record)
         if model is not None:
             log.info(
                 "train: model %s is finished already: the source's pixels are the same", self.config.name
             )
             return model
+        from pipelines.train import fit
+
         self._spending.refuse("training")
         afterwards_s = generating_s(plan, self.config, _hardware(self.cluster()))
         return fit(
@@ -195,8 +204,14 @@ class Job:
     def _believe_decoded(self) -> None:
         images, record = self.source.decoded()
         plan = self.plan(record.counts)
-        save_real_samples(self.folder, sample_images(images, shown_classes(plan), SAMPLES_A_SIDE))
+        self._keep_to_look_at(images, plan)
         self.source.believe_decoded()
+
+    def _keep_to_look_at(self, images: DecodedImages, plan: AugmentPlan) -> None:
+        """Real images for the picture and the report, of the classes that these show."""
+        from pipelines.ingest import sample_images
+
+        save_real_samples(self.folder, sample_images(images, shown_classes(plan), SAMPLES_A_SIDE))
 
     def _has_gates(self, plan: AugmentPlan) -> bool:
         """Whether samples are judged: a single class has nothing to be told apart from."""
@@ -210,6 +225,11 @@ class Job:
             if self.config.gates.enabled and gated_classes(plan):
                 log.warning("gates: one class has nothing to be told apart from: its samples are not judged")
             return None
+        known = known_gates(self.config, self.folder, plan, source.decoded_sha256, model)
+        if known is not None:
+            return known
+        from pipelines.gatekeeping import calibrated_gates
+
         return calibrated_gates(
             self.config, self.folder, plan, self.source.images_of(source), source.decoded_sha256, model,
             cluster=self.cluster, progress=self.progress,
@@ -247,16 +267,26 @@ class Job:
         check_existing(self.store, run.run_id, policy, generator_sha256=run.generator_sha256)
         if uses_real_images(run) and stored_manifest(self.store, run.run_id) is None:
             self.source.images_of(source)()  # now, so that no run is begun by images that are there no more
-        with self._spending.blamed():
-            manifest = generate_run(
-                self.store, run, lambda: self._inputs(run, model, gates), self.config.generate, policy,
-                self.cluster, self.progress,
-            )  # fmt: skip
+        manifest = begin_run(self.store, run).manifest
+        if manifest is not None:
+            log.info("generate: run %s is committed already", run.run_id)
+        else:
+            manifest = self._made(run, model, gates)
         refuse_empty(run, manifest)
         snapshot = publish(self.store, manifest, policy)
         tell_ledger(run, manifest)
         self._spending.done()
         return self._shown(run, manifest, snapshot.version, source, gates)
+
+    def _made(self, run: RunPlan, model: ModelRecord | None, gates: GatesRecord | None) -> Manifest:
+        """The shards that are missing, and the manifest of all."""
+        from pipelines.generate import generate_run
+
+        with self._spending.blamed():
+            return generate_run(
+                self.store, run, lambda: self._inputs(run, model, gates), self.config.generate,
+                self.config.output.on_existing, self.cluster, self.progress,
+            )  # fmt: skip
 
     def _shown(
         self, run: RunPlan, manifest: Manifest, version: int, source: SourceRecord, gates: GatesRecord | None
@@ -278,7 +308,6 @@ class Job:
         self, run_id: str, version: int, source: SourceRecord, gates: GatesRecord | None
     ) -> str | None:
         """The URI of the report; what hinders it is told, for the samples are committed."""
-        # Here: what it imports would hold up every job's first step.
         from pipelines.after_run import report_run
 
         try:
@@ -291,6 +320,8 @@ class Job:
             return None
 
     def _inputs(self, run: RunPlan, model: ModelRecord | None, gates: GatesRecord | None) -> SamplerInputs:
+        from pipelines.sampler_inputs import SamplerInputs
+
         return SamplerInputs(
             run=run,
             store_uri=self.store.uri,

@@ -3,7 +3,10 @@
 Owns when a config and a source are still those of a model, and what a top-up may change. Trains nothing.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from augment.config import Config
 from augment.errors import ConfigError
@@ -11,13 +14,13 @@ from augment.gan.hardware import Hardware
 from augment.gan.spec import TrainingSpec
 from augment.store.models import ModelFolder, SourceRecord
 from augment.types import ClassCounts
-from pipelines.cluster import Cluster
 from pipelines.job_source import JobSource
-from pipelines.precision import native_precision
 from pipelines.presets import as_begun, begun_in, put_choices, settled
 from pipelines.progress import log
-from pipelines.room import training_needs, with_room
-from pipelines.train import pin_training, training_spec
+from pipelines.training_identity import pin_training, training_spec
+
+if TYPE_CHECKING:
+    from pipelines.cluster import Cluster
 
 __all__ = ["held_to_finished", "pin", "settled_config"]
 
@@ -38,6 +41,9 @@ def settled_config(
 
 def _chosen(config: Config, folder: ModelFolder, counts: ClassCounts, cluster: Cluster) -> Config:
     """For this data and cluster; stored beside the model."""
+    from pipelines.precision import native_precision
+    from pipelines.room import training_needs, with_room
+
     least, most = config.train.worker_range
     cluster = with_room(cluster, training_needs(config.train), what="training")
     cpus = min(cluster.cpus, most * cluster.cpus_per_node)  # a worker lives on one node

@@ -6,7 +6,10 @@ Images that were overwritten where no listing shows it (a CSV names them, and it
 when they are decoded again. Knows no plan, and of models only that one was trained on the images of then.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from augment.config import Config
 from augment.data.census import Census, refuse_bad, take_census
@@ -15,11 +18,12 @@ from augment.errors import InputError
 from augment.store.models import ModelFolder, SourceRecord
 from augment.store.pixel_cache import PixelCache
 from augment.types import ClassCounts
-from pipelines.cluster import Cluster
-from pipelines.ingest import DecodedImages, ingest
-from pipelines.kept_pixels import cache_key, keep_images, kept_images
 from pipelines.known_source import decoded_fingerprint, known_source, written_anew
 from pipelines.progress import Progress, log
+
+if TYPE_CHECKING:
+    from pipelines.cluster import Cluster
+    from pipelines.ingest import DecodedImages
 
 __all__ = ["JobSource", "OverwrittenError"]
 
@@ -118,6 +122,9 @@ class JobSource:
 
     def _images(self) -> DecodedImages:
         """From the cache where they lie there; else decoded, and put there."""
+        from pipelines.ingest import ingest
+        from pipelines.kept_pixels import keep_images, kept_images
+
         cache = self._cache()
         if cache is None:
             return ingest(self._source, self._config, self._image, self._progress)
@@ -141,6 +148,8 @@ class JobSource:
                 "decode: images that a CSV or JSONL names are not kept: nothing shows when one was overwritten"
             )
             return None
+        from pipelines.kept_pixels import cache_key
+
         etags = self.census().etags
         return PixelCache(self._folder.store, cache_key(self.fingerprint(), self._config.uris, etags))
 

@@ -34,7 +34,8 @@ from augment.quality.gates import GateKeeper
 from augment.recipes.contract import RealImages as RecipeImages
 from augment.recipes.making import classic_spec
 from augment.sampling.candidates import Candidates, Real
-from augment.sampling.gated import GATES_OF_RECIPE, fill_shard
+from augment.sampling.gated import fill_shard
+from augment.sampling.judged import GATES_OF_RECIPE
 from augment.store.commit import make_run_plan
 from augment.store.shards import build_shard, planned_marks
 from augment.types import ClassInfo, GatesPin, RecipeSpecs, RunPlan, SampleBlock, sha256_hex

@@ -13,7 +13,7 @@ from augment.store.commit import make_run_plan
 from augment.store.models import GatesRecord, ModelRecord
 from augment.store.records import MOST_SHARDS
 from augment.types import AugmentPlan, ClassLedger, Manifest, RecipeSpecs, RunPlan
-from pipelines.gatekeeping import pin_of
+from pipelines.gates_identity import pin_of
 from pipelines.progress import log
 
 __all__ = [

@@ -1,7 +1,8 @@
 """Ray Train: decoded images → a generator and its critic, on n workers, from the last snapshot if any.
 
-Owns the training's identity, the worker group (how many, what each reserves, how long Ray tries) and how the
-end is told. What a worker does is pipelines.train_worker's; where files lie is augment.store.models'.
+Owns the worker group (how many, what each reserves, how long Ray tries) and how the end is told. What a training is
+known by is pipelines.training_identity's; what a worker does, pipelines.train_worker's; where files lie,
+augment.store.models'.
 """
 
 import os
@@ -18,11 +19,11 @@ import ray.train.torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 
 from augment.config import Config
-from augment.errors import ConfigError, PartialError
+from augment.errors import PartialError
 from augment.gan.config import TrainConfig
 from augment.gan.report import Report
 from augment.gan.spec import TrainingSpec
-from augment.store.models import ModelFolder, ModelRecord, SourceRecord, snapshot_sha256
+from augment.store.models import ModelFolder, ModelRecord
 from pipelines.board import new_board, watching
 from pipelines.cluster import Cluster, Device, ray_errors
 from pipelines.ingest import DecodedImages
@@ -32,40 +33,14 @@ from pipelines.pulse import STALLED
 from pipelines.room import training_needs, with_room
 from pipelines.stopping import in_order
 from pipelines.train_worker import TrainJob, train_worker
+from pipelines.training_identity import pin_training
 
-__all__ = ["fit", "pin_training", "training_spec"]
+__all__ = ["fit"]
 
 START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
 START_TIMEOUT_S = 60  # Ray's own: a cluster may have to add a node first
 ELASTIC_START_TIMEOUT_S = 10  # a lost node is counted on at first: find out soon, and start with what is left
 START_PATIENCE_S = 240  # Ray's own default tries for ever to start a worker group
-
-
-def training_spec(config: Config, source: SourceRecord, folder: ModelFolder) -> TrainingSpec:
-    """Everything that decides the weights: the config's part, what decoding the source found, and the snapshot
-    that a fine-tuning in `folder` starts from.
-    """
-    return TrainingSpec(
-        model=config.model,
-        train=config.train,
-        image=config.image.shape,
-        classes=source.counts.classes,
-        counts=source.counts.counts,
-        seed=config.seed,
-        data_sha256=source.decoded_sha256,
-        start_sha256=_start_sha256(config, folder),
-    )
-
-
-def pin_training(folder: ModelFolder, spec: TrainingSpec) -> None:
-    """Claim the model's name for `spec`; ConfigError with the differences where it means another training."""
-    stored = TrainingSpec.model_validate_json(folder.pin_training(spec.to_json()))
-    if differences := spec.differences(stored):
-        raise ConfigError(
-            f"{folder.store.uri_of(folder.root)} was begun with another configuration:\n  "
-            + "\n  ".join(differences)
-            + "\nset `name` to something new for a new model, or undo the change to go on with this one"
-        )
 
 
 def fit(
@@ -159,22 +134,6 @@ def _told_of_stalls(board: Any) -> Iterator[None]:
             f"training stopped: {stalled}; the log says where each of its threads was. What is stored is kept, run the "
             "same command again to go on"
         ) from error
-
-
-def _start_sha256(config: Config, folder: ModelFolder) -> str | None:
-    """Digest of the snapshot to start from: the one that this training was pinned to, if it has begun."""
-    uri = config.train.start_from
-    if uri is None:
-        return None
-    if (pinned := folder.training()) is not None:
-        begun = TrainingSpec.model_validate_json(pinned)
-        if begun.start_sha256 is not None and begun.train.start_from == uri:
-            return begun.start_sha256  # the other model may have gone on meanwhile
-    other = ModelFolder.at(uri, field="train.start_from")
-    files = other.best_snapshot() or other.latest_snapshot()
-    if files is None:
-        raise ConfigError(f"train.start_from={uri} holds no snapshot to start from; train that model first")
-    return snapshot_sha256(files)
 
 
 def _start_uri(train: TrainConfig) -> str | None:

@@ -29,7 +29,8 @@ from augment.quality.crossfit import (
     fit_ensemble,
     unseen,
 )
-from augment.quality.gate_records import GATES, KeeperInfo, KeeperParts, Limits, References
+from augment.quality.gate_names import GATES
+from augment.quality.gate_records import KeeperInfo, KeeperParts, Limits, References
 from augment.quality.gates import GateKeeper
 from augment.quality.neighbours import NearestSearch
 from augment.quality.pixel_views import middle_views, shifted_views

@@ -16,7 +16,8 @@ from safetensors.numpy import load, save
 from augment.errors import IntegrityError
 from augment.quality.classifier import Classifier
 from augment.quality.crossfit import Ensemble
-from augment.quality.gate_records import GATES, KeeperInfo, KeeperParts, Limits, References
+from augment.quality.gate_names import GATES
+from augment.quality.gate_records import KeeperInfo, KeeperParts, Limits, References
 from augment.types import Record, sha256_hex
 
 __all__ = ["parts_from_bytes", "parts_to_bytes"]

@@ -13,19 +13,10 @@ import numpy.typing as npt
 
 from augment.quality.config import GatesConfig
 from augment.quality.crossfit import Ensemble
+from augment.quality.gate_names import GATES
 from augment.types import ImageShape, Record
 
-__all__ = ["GATES", "KeeperInfo", "KeeperParts", "Limits", "References", "Verdicts"]
-
-# In the order in which they refuse: a copy is named as such even where its label is wrong as well.
-GATES = (
-    "near-copy-pixels",
-    "near-copy-features",
-    "label",
-    "in-distribution-features",
-    "in-distribution-pixels",
-    "discriminator",
-)
+__all__ = ["KeeperInfo", "KeeperParts", "Limits", "References", "Verdicts"]
 
 
 class KeeperInfo(Record):

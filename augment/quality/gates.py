@@ -18,7 +18,8 @@ import torch
 
 from augment.errors import ConfigError, InputError
 from augment.quality.gate_file import parts_from_bytes, parts_to_bytes
-from augment.quality.gate_records import GATES, KeeperInfo, KeeperParts, References, Verdicts
+from augment.quality.gate_names import GATES
+from augment.quality.gate_records import KeeperInfo, KeeperParts, References, Verdicts
 from augment.quality.neighbours import NearestSearch
 from augment.quality.pixel_views import shifted_views
 from augment.quality.repeats import Repeats

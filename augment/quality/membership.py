@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
 
 from augment.errors import ConfigError, InputError
 from augment.quality.distances import Features, nearest
@@ -89,10 +88,12 @@ def attack(
             draws=draws,
         )
         found = round(rate.estimate * len(member_M))
+        from scipy.stats import hypergeom  # a second to import, and not for who only reads a card
+
         # So many members come before held-out image number `allowed + 1` in a random order just where the
         # first `found + allowed` images hold no more than `allowed` held-out ones: hypergeometric.
         drawn = found + allowed
-        p_value = float(stats.hypergeom.cdf(allowed, len(member_M) + len(heldout_H), len(heldout_H), drawn))
+        p_value = float(hypergeom.cdf(allowed, len(member_M) + len(heldout_H), len(heldout_H), drawn))
     return MembershipAttack(
         members=len(member_M),
         heldout=len(heldout_H),
@@ -117,13 +118,15 @@ def pooled_attack(
     becomes its place within its class, spread evenly over (0, 1): without a leak members and held-out images
     are then alike in every class, and in all together. Raises InputError for no class.
     """
+    from scipy.stats import rankdata
+
     if not classes:
         raise InputError("membership inference: no class to attack")
     member, heldout = [], []
     for position, (member_M, heldout_H) in enumerate(classes):
         both = np.concatenate([member_M, heldout_H])
         stream = stream_id("membership.places", position)
-        place = (stats.rankdata(both) - uniforms(seed, stream, 0, 1, len(both))[0]) / len(both)
+        place = (rankdata(both) - uniforms(seed, stream, 0, 1, len(both))[0]) / len(both)
         member.append(place[: len(member_M)])
         heldout.append(place[len(member_M) :])
     return attack(
@@ -141,15 +144,18 @@ def area_under_roc(member_M: Scores, heldout_H: Scores, *, level: float = 0.95) 
 
     By ranks, as Sun & Xu 2014 compute it. Two samples that don't overlap have an interval without width.
     """
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
     members, heldout = len(member_M), len(heldout_H)
     if min(members, heldout) < _FEWEST:
         raise InputError(f"membership inference needs 2 members and 2 held-out images: {members}, {heldout}")
-    rank = stats.rankdata(np.concatenate([member_M, heldout_H]))
-    below_M = (rank[:members] - stats.rankdata(member_M)) / heldout  # held-out images below each member
-    above_H = 1 - (rank[members:] - stats.rankdata(heldout_H)) / members  # members above each held-out image
+    rank = rankdata(np.concatenate([member_M, heldout_H]))
+    below_M = (rank[:members] - rankdata(member_M)) / heldout  # held-out images below each member
+    above_H = 1 - (rank[members:] - rankdata(heldout_H)) / members  # members above each held-out image
     auc = float(below_M.mean())
     error = float(np.sqrt(below_M.var(ddof=1) / members + above_H.var(ddof=1) / heldout))
-    half = float(special.ndtri((1 + level) / 2)) * error
+    half = float(ndtri((1 + level) / 2)) * error
     return Bounds(estimate=auc, low=max(0.0, auc - half), high=min(1.0, auc + half), level=level)
 
 

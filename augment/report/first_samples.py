@@ -75,7 +75,7 @@ def sample_blocks(
         }
         if not rows_of:
             continue
-        table = pq.read_table(pa.BufferReader(read_shard(dataset.store, shard)))
+        table = pq.ParquetFile(pa.BufferReader(read_shard(dataset.store, shard))).read()
         made_by = [mark.recipe for mark in marks_of(table)]
         for class_index, rows in rows_of.items():
             fitting = [row for row in rows if recipe in (None, made_by[row])][: most - taken[class_index]]

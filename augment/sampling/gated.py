@@ -16,9 +16,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from augment.quality.gates import GATES, GateKeeper
+from augment.quality.gate_names import GATES
+from augment.quality.gates import GateKeeper
 from augment.quality.repeats import Repeats
 from augment.sampling.candidates import Candidates, Drawn
+from augment.sampling.filled import Filled, Rejected
+from augment.sampling.judged import GATES_OF_RECIPE
 from augment.types import (
     ClassLedger,
     RecipeName,
@@ -30,7 +33,7 @@ from augment.types import (
     ShardSpec,
 )
 
-__all__ = ["GATES_OF_RECIPE", "REPEAT", "Filled", "Rejected", "Scores", "fill_shard"]
+__all__ = ["REPEAT", "Scores", "fill_shard"]
 
 Indices = npt.NDArray[np.int64]
 Scores = Callable[[npt.NDArray[np.uint8], Indices], npt.NDArray[np.float32]]
@@ -39,38 +42,8 @@ Scores = Callable[[npt.NDArray[np.uint8], Indices], npt.NDArray[np.float32]]
 REPEAT = "repeat"
 """In ledgers: refused because it repeats another sample of its class in the shard."""
 
-_NOT_COPIES = tuple(gate for gate in GATES if not gate.startswith("near-copy") and gate != "discriminator")
-GATES_OF_RECIPE: dict[RecipeName, tuple[str, ...]] = {
-    "gan": GATES,
-    "classic": _NOT_COPIES,  # it is made of a real image, and may stay near it
-    "smote": _NOT_COPIES,
-    "duplicate": (),
-}
-"""The gates that samples of a recipe must pass. Those that must pass none are no candidates: they are taken."""
-
 _ROUND = 32  # candidates of a round, at least: a forward pass takes that many at once
 _MOST_AHEAD = 16  # attempts of one sample drawn in one round
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A candidate that was refused, kept for looking."""
-
-    class_index: int
-    sample_index: int
-    attempt: int
-    gate: str
-    score: float  # what the gate measured; NaN of a repeat
-    pixels_HWC: npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """A shard's samples, what the gates let pass (None where there were no gates), and a few of the refused."""
-
-    block: SampleBlock
-    ledger: ShardLedger | None
-    rejected: tuple[Rejected, ...] = ()
 
 
 def fill_shard(

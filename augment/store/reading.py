@@ -157,7 +157,7 @@ class Dataset:
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The shards one by one, each checked against its digest; all columns unless named."""
         for shard in self.shards:
-            yield pq.read_table(pa.BufferReader(read_shard(self.store, shard)), columns=columns)
+            yield pq.ParquetFile(pa.BufferReader(read_shard(self.store, shard))).read(columns=columns)
 
     def to_pandas(self, columns: list[str] | None = None) -> pd.DataFrame:
         """The whole version in memory; `image` holds dicts of `bytes` and `path`.

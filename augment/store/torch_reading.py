@@ -69,7 +69,7 @@ class ShardImages(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
             self._cache.move_to_end(position)
             return self._cache[position]
         data = read_shard(self._dataset.store, self._shards[position][0])
-        table = pq.read_table(pa.BufferReader(data), columns=["image", "label"])
+        table = pq.ParquetFile(pa.BufferReader(data)).read(columns=["image", "label"])
         self._cache[position] = _Samples(table["image"], table["label"].to_numpy())
         if len(self._cache) > self._cached_shards:
             self._cache.popitem(last=False)

@@ -7,7 +7,11 @@ from contextlib import contextmanager
 from types import ModuleType
 
 import pytest
-from ray.cloudpickle.cloudpickle import register_pickle_by_value, unregister_pickle_by_value
+from ray.cloudpickle.cloudpickle import (
+    list_registry_pickle_by_value,
+    register_pickle_by_value,
+    unregister_pickle_by_value,
+)
 
 
 @contextmanager
@@ -17,7 +21,8 @@ def injected(module: ModuleType, **replacements: object) -> Iterator[None]:
     Its functions travel by value then, with what they use of the module; a replacement has to be a function of a test.
     """
     homes = {replacement.__module__ for replacement in replacements.values()}
-    by_value = [module, *(__import__(home, fromlist=["*"]) for home in homes)]
+    modules = [module, *(__import__(home, fromlist=["*"]) for home in sorted(homes))]
+    by_value = [one for one in modules if one.__name__ not in list_registry_pickle_by_value()]
     with pytest.MonkeyPatch.context() as patch:
         for name, replacement in replacements.items():
             patch.setattr(module, name, replacement)

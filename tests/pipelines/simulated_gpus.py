@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 import ray
 
+import pipelines.commit_shards
 import pipelines.generate
 from augment.config import RayConfig
 from augment.gan.config import GenerateConfig
 from augment.objects import ObjectStore, open_store
-from augment.sampling.gated import Filled
+from augment.sampling.filled import Filled
 from augment.store.commit import make_run_plan, put_shard
 from augment.store.shards import planned_marks
 from augment.types import (
@@ -99,15 +100,20 @@ def _generated(simulation: Simulation, store: ObjectStore) -> Outcome:
         "fill_shard": sleep_over,
         "find_bottleneck": remember_finding,
     }
+    committing: dict[str, Callable[..., Any]] = {}
     if simulation.encoding_s:
-        replaced["encode_images"] = encode_slowly
+        committing["encode_images"] = encode_slowly
     if simulation.putting_s:
-        replaced["put_shard"] = put_slowly
+        committing["put_shard"] = put_slowly
     ray.init(
         address="local", num_gpus=simulation.gpus, num_cpus=simulation.cpus, include_dashboard=False,
         object_store_memory=simulation.object_store_bytes, log_to_driver=False, logging_level="error",
     )  # fmt: skip
-    with injected(pipelines.generate, **replaced), ray_cluster(RayConfig()) as cluster:
+    with (
+        injected(pipelines.commit_shards, **committing),
+        injected(pipelines.generate, **replaced),
+        ray_cluster(RayConfig()) as cluster,
+    ):
         progress = Progress("none", quiet=True)
         manifest = pipelines.generate.generate_run(
             store, run, lambda: inputs, config, "refuse", lambda: cluster, progress

@@ -22,6 +22,7 @@ from augment.errors import (
 )
 from pipelines import cli
 from tests.conftest import set_aws
+from tests.pipelines.conftest import Finished
 from tests.servers import client_env
 
 
@@ -54,6 +55,12 @@ def test_help_and_plan_import_neither_torch_nor_ray(config_file: Path) -> None:
     planned = imported_by("plan", "-c", config_file)
     assert not planned & heavy
     assert "pyarrow" not in imported_by("--help")
+
+
+def test_a_finished_run_is_found_again_without_torch_and_ray(finished: Finished) -> None:
+    """Its gates, report and picture are there as well."""
+    heavy = {"torch", "ray", "torchvision", "scipy", "albumentations", "cv2"}
+    assert not imported_by("run", "-c", finished.config_file, "--progress", "none") & heavy
 
 
 def test_the_version_is_told_without_a_verb() -> None:

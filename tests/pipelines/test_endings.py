@@ -105,7 +105,7 @@ def test_an_output_that_cannot_be_written_is_said_before_anything_is_begun(
     """Here a file is in the way, and a system folder takes none; both hold for root, too."""
     in_the_way = config_file.parent / "file"
     in_the_way.touch()
-    monkeypatch.setattr("pipelines.job.ray_cluster", no_cluster)
+    monkeypatch.setattr("pipelines.cluster.ray_cluster", no_cluster)
 
     for place in (in_the_way / "out", Path("/proc/nowhere")):
         with pytest.raises(ConfigError, match=f"{place}"):
@@ -116,7 +116,7 @@ def test_an_output_on_s3_that_may_only_be_read_is_said_before_anything_is_begun(
     config_file: Path, quiet: Progress, seaweed: SeaweedServer, s3_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_aws(monkeypatch, seaweed.guest_env)
-    monkeypatch.setattr("pipelines.job.ray_cluster", no_cluster)
+    monkeypatch.setattr("pipelines.cluster.ray_cluster", no_cluster)
 
     with pytest.raises(ConfigError, match=rf"{s3_uri}.*access denied.*credentials"):
         run(load_config(config_file, [f"output.uri={s3_uri}/out"]), quiet)

@@ -21,7 +21,6 @@ from augment.objects import open_store
 from augment.store.models import ModelFolder, SourceRecord
 from augment.store.pixel_cache import PIXEL_CACHES
 from augment.types import canonical_json
-from pipelines import job_source
 from pipelines.cluster import Cluster
 from pipelines.ingest import DecodedImages, ingest, tasks_for
 from pipelines.job_source import JobSource
@@ -50,7 +49,7 @@ def decoded_again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(source.config.where)
         return ingest(source, *arguments)
 
-    monkeypatch.setattr(job_source, "ingest", noted)
+    monkeypatch.setattr("pipelines.ingest.ingest", noted)
     return found
 
 
@@ -226,7 +225,7 @@ def test_what_was_written_to_meanwhile_is_not_kept(
         os.utime(place / "images" / "train" / "ape" / "2.png", ns=(1, 1))
         return images
 
-    monkeypatch.setattr(job_source, "ingest", written_to)
+    monkeypatch.setattr("pipelines.ingest.ingest", written_to)
     source_of(place, quiet).decoded()
     assert keys(open_store(str(place / "out")), PIXEL_CACHES) == []
     assert "the source was written to meanwhile" in said.text

@@ -9,10 +9,10 @@ import urllib.request
 import pytest
 import ray
 
-from augment.sampling.gated import Filled
+from augment.sampling.filled import Filled
 from augment.types import ClassLedger, SampleBlock, ShardLedger
 from pipelines import metrics
-from pipelines.generate import _count
+from pipelines.commit_shards import _count
 from pipelines.metrics import METRICS, MetricSpec, SnapshotClock
 from tests.sampling.common import plan_of, run_of
 from tests.store.helpers import pixels_of

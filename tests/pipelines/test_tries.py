@@ -14,7 +14,8 @@ import pipelines.generate
 from augment.config import Config, load_config
 from augment.errors import PartialError, RetryLaterError
 from augment.objects import open_store
-from augment.sampling.gated import Filled, fill_shard
+from augment.sampling.filled import Filled
+from augment.sampling.gated import fill_shard
 from augment.store.failures import ShardFailure, read_failures
 from augment.store.records import run_ids
 from augment.store.verification import verify

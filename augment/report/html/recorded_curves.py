@@ -12,9 +12,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-from tensorboard.util.tensor_util import make_ndarray
-
 from augment.report.html.evidence import Curve, Panel, TrainingCurves
 from augment.store.models import ModelFolder
 
@@ -62,6 +59,9 @@ def curves_of_files(files: Iterable[bytes]) -> TrainingCurves | None:
 
 
 def _scalars(data: bytes) -> Scalars:
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+    from tensorboard.util.tensor_util import make_ndarray
+
     with tempfile.TemporaryDirectory(prefix="augment-curves-") as folder:
         path = Path(folder, "events.out.tfevents.0")
         path.write_bytes(data)
