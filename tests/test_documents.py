@@ -17,7 +17,9 @@ from pipelines import cli
 ROOT = Path(__file__).parents[1]
 FRONT_PAGE = ROOT / "README.md"
 FOLDERS = ("augment", "configs", "deploy", "pipelines", "tests")
-DOCUMENTS = sorted({*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))})
+DOCUMENTS = sorted(
+    {*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))}
+)
 NAMES = [str(page.relative_to(ROOT)) for page in DOCUMENTS]
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
