@@ -1,6 +1,6 @@
 # make demo [DEMO_OUT=dir]   the whole job on real images, in a few minutes
 # make test                  the tests (a real S3 server, real Ray)
-# make check                 lint, types, the import rule, the README's generated parts
+# make check                 lint, types, the import rule, the generated config reference
 # make bench SUITE=census|gan|ingest|lift|scale|sizing|speed|startup|store|train [BENCH_OUT=dir] [BENCH_ARGS=…]   a table, and JSON beside it
 # make locks                 deploy/locks: what the image installs, by version and digest (LOCK_ARGS=--upgrade)
 # make sbom [LOCK=cuda|cpu]  build/sbom: a CycloneDX document and a table of licences of what that lock file installs
@@ -29,7 +29,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m augment.config_reference --check README.md
+	$(BIN)/python -m augment.config_reference --check
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python -m tests.benchmarks --out "$(BENCH_OUT)" $(BENCH_ARGS) -- "$(SUITE)"
@@ -37,7 +37,7 @@ bench: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/python -m augment.config_reference README.md
+	$(BIN)/python -m augment.config_reference
 
 # The machine that the lock files are for; PyTorch's CPU wheels lie on an index of their own.
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 \

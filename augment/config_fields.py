@@ -1,4 +1,4 @@
-"""What a config's fields are, in words: one description that errors, the template and the README share.
+"""What a config's fields are, in words: one description that errors, the template and the reference share.
 
 Owns: walking a tree of ConfigModel classes and saying a field's type and range. Knows no particular config.
 """

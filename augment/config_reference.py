@@ -1,7 +1,7 @@
-"""The config in writing: the template that `augment init` writes, and the README's reference tables.
+"""The config in writing: the template that `augment init` writes, and the reference in configs/README.md.
 
 Both are made from the config classes, so they can't fall behind. `python -m augment.config_reference` brings
-README.md up to date; `--check` fails where it is not.
+configs/README.md up to date; `--check` fails where it is not.
 """
 
 import argparse
@@ -63,16 +63,16 @@ def config_template() -> str:
 
 
 def reference_markdown() -> str:
-    """A Markdown table a section: field, type and range, default, meaning."""
+    """A heading and a Markdown table a section: field, type and range, default, meaning."""
     parts = []
     for section, doc, fields in _sections():
-        heading = f"`{section}`: {_sentence(doc)}" if section else "At the top"
+        heading = f"## {section}\n\n{doc}" if section else "## At the top"
         rows = [
             f"| `{field.name}` | {_cell(field.type)} | {_default(field)} | {_cell(field.doc)} |"
             for field in fields
         ]
         table = ["| Field | Type and range | Default | Meaning |", "|---|---|---|---|", *rows]
-        parts.append(f"**{heading}**\n\n" + "\n".join(table) + "\n")
+        parts.append(f"{heading}\n\n" + "\n".join(table) + "\n")
     return "\n".join(parts)
 
 
@@ -98,7 +98,7 @@ def update_readme(path: Path, *, check: bool = False) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line: 0 done, 1 `--check` found an old reference, 2 the call is wrong."""
     parser = argparse.ArgumentParser(prog="python -m augment.config_reference", description=__doc__)
-    parser.add_argument("readme", nargs="?", type=Path, default=Path("README.md"))
+    parser.add_argument("readme", nargs="?", type=Path, default=Path("configs", "README.md"))
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the reference is old")
     options = parser.parse_args(arguments)
     try:
@@ -155,10 +155,6 @@ def _cell(text: str) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _sentence(doc: str) -> str:
-    return doc[:1].lower() + doc[1:].rstrip(".")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""augment.config_reference: the template loads as it is, and the README's tables keep up with the classes."""
+"""augment.config_reference: the template loads as it is, and the reference keeps up with the classes."""
 
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def test_only_what_lies_between_the_markers_is_replaced(tmp_path: Path) -> None:
     readme.write_text(README)
     assert not update_readme(readme)
     text = readme.read_text()
-    assert text.startswith("# Title\n\nbefore\n<!-- config-reference:start -->\n**At the top**")
+    assert text.startswith("# Title\n\nbefore\n<!-- config-reference:start -->\n## At the top\n")
     assert text.endswith("<!-- config-reference:end -->\nafter\n")
     assert "old" not in text.split("start -->")[1][:20]
     assert update_readme(readme)

@@ -68,6 +68,23 @@ def polars_rows(root: str) -> list[Row]:
     return rows_of(frame.select(COLUMNS).collect().to_dicts())
 
 
+def polars_pattern_rows(root: str) -> list[Row]:
+    """As augment/store/README.md has it: the endpoint comes from the environment."""
+    import polars as pl
+
+    return rows_of(pl.scan_parquet(f"{root}/data/**/*.parquet").select(COLUMNS).collect().to_dicts())
+
+
+def pyarrow_file_rows(root: str) -> list[Row]:
+    """By the list of files, as augment/store/README.md has it: no list of URIs, but names and a file system."""
+    import pyarrow.dataset as pads
+    import pyarrow.fs as pafs
+
+    s3, _ = pafs.FileSystem.from_uri(root)
+    files = [file.removeprefix("s3://") for file in files_of(root)]
+    return rows_of(pads.dataset(files, filesystem=s3).to_table(COLUMNS).to_pylist())
+
+
 def ray_data_rows(root: str) -> list[Row]:
     """By the folder: of a file's URI, Ray and pyarrow decode each %, which in a Hive key is meant."""
     return ray_rows(f"{root}/data")
@@ -75,8 +92,10 @@ def ray_data_rows(root: str) -> list[Row]:
 
 READERS: dict[str, Callable[[str], list[Row]]] = {
     "pyarrow": pyarrow_rows,
+    "pyarrow, files": pyarrow_file_rows,
     "pandas": pandas_rows,
     "polars": polars_rows,
+    "polars, pattern": polars_pattern_rows,
     "ray": ray_data_rows,
 }
 
