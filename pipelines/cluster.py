@@ -31,15 +31,15 @@ from augment.strict_yaml import redact
 from pipelines.faults import causes, fault_of
 from pipelines.stopping import keeping_handler
 
-__all__ = ["Cluster", "Device", "ray_cluster", "ray_errors"]
+__all__ = ["LOCAL_RAY", "Cluster", "Device", "ray_cluster", "ray_errors"]
 
 Device = Literal["cpu", "gpu"]
 
 CONNECT_TIMEOUT_S = 10.0
 
-# Of a cluster that is started here. Ray ends workers that are idle for a second and more than its CPUs; as both stages of
-# generation take half a CPU, whoever waits a moment for the other would be ended, and a new one costs seconds of a core.
-_IDLE_WORKERS_LIVE_MS = 60_000
+LOCAL_RAY = {"idle_worker_killing_time_threshold_ms": 60_000}
+"""Of a cluster that is started here. Ray ends workers that are idle for a second and more than its CPUs; as both stages of
+generation take half a CPU, whoever waits a moment for the other would be ended, and a new one costs seconds of a core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def _init(address: str | None, config: RayConfig) -> None:
         include_dashboard=False,
         log_to_driver=False,
         logging_level="error",
-        _system_config={"idle_worker_killing_time_threshold_ms": _IDLE_WORKERS_LIVE_MS},
+        _system_config=LOCAL_RAY,
     )
 
 
