@@ -123,10 +123,13 @@ def _print(
     console.print(plan_summary(planned, cost))
     if measured is not None:
         console.print(forecast_table(measured.forecast))
-    if not planned.rows:
+    if not planned.rows:  # neither a model nor a sample: what they would be made with says nothing
+        console.print(plan_summary(planned, None))
         console.print(f"nothing to make: {why_nothing(loaded)}")
-    if planned.trains or not planned.rows:
-        console.print(chosen_table(preset.chosen, hardware, preset.warnings))
+        return
+    if not planned.trains:
+        return
+    console.print(chosen_table(preset.chosen, hardware, preset.warnings))
     asked = measured is not None or not preset.chosen
     if not asked and (loaded.ray.address or os.environ.get("RAY_ADDRESS")) not in (None, "local"):
         console.print("the Ray cluster was not asked: on it, the choice may differ", style="dim")
