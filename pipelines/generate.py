@@ -121,6 +121,7 @@ def _make_shards(
     with progress.stage("generate", total=total, unit="samples") as stage:
         done, failures = 0, list[ShardFailure]()
         with (
+        stage.waits_for(f"{actors} generator(s) to start and make the first shard")
             in_order("shards that are begun are finished", board.ask_to_stop.remote),
             ray_errors("generating"),
             watching(board, tally.add),
