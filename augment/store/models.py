@@ -339,20 +339,7 @@ class ModelFolder:
     def _drop_snapshot(self, folder: str) -> None:
         # The commit file goes first: half a snapshot must not look like a whole one.
         self.store.delete(f"{folder}{_COMMIT_FILE}")
-        for stored in list(self.store.list(folder)):
-            self.store.delete(stored.key)
-
-    def _record(self, key: str, kind: type[_RecordT]) -> _RecordT | None:
-        try:
-            data = self.store.get(key)
-        except ObjectNotFoundError:
-            return None
-        try:
-            return kind.model_validate_json(data)
-        except ValidationError as error:
-            raise IntegrityError(
-                f"{self.store.uri_of(key)} is not a valid {kind.__name__}: {error}"
-            ) from error
+        self.store.delete_all([stored.key for stored in self.store.list(folder)])
 
 
 class FoundModel(NamedTuple):
