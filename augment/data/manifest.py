@@ -43,6 +43,7 @@ MANIFEST_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 _CHUNK_IMAGES = 256
 _LINE_BYTES = 1_000_000
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _BUCKET = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]"
 )  # as far as any S3 goes; today's are narrower
@@ -300,6 +301,8 @@ def _target(place: str, root: str, folder: str) -> tuple[str, str]:
     Of a manifest in a bucket, no line may name a file of this machine: whoever wrote it may be a stranger.
     """
     scheme, separator, rest = place.partition("://")
+    if not _SCHEME.fullmatch(scheme):
+        separator = ""  # `a/b://c` is a path, and none that is allowed
     remote = "://" in root
     if separator and scheme.lower() != "file":
         bucket, _, key = rest.partition("/")

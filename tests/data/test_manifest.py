@@ -78,6 +78,8 @@ def test_an_image_that_is_not_there_is_bad_by_name_and_spares_the_others() -> No
         ("/etc/hostname", "names no local file"),
         ("file:///etc/hostname", "names no local file"),
         ("~/x.png", "names no local file"),
+        ("x/s3://bucket/x.png", "no plain path"),
+        ("://x.png", "no plain path"),
     ],
 )
 def test_a_place_that_is_not_allowed_is_bad_and_no_secret_is_repeated(place: str, reason: str) -> None:
@@ -163,8 +165,6 @@ def test_any_file_may_be_a_manifest_if_the_config_says_so() -> None:
     assert source_of("path,label\na.png,x\n", "rows.txt", format="csv").counts().counts.total == 1
 
 
-def test_the_columns_may_have_other_names() -> None:
-    source = source_of("file_name,kind\na.png,x\n", image_column="file_name", label_column="kind")
 @pytest.mark.parametrize(
     "header",
     [
@@ -225,6 +225,8 @@ def test_columns_that_a_config_names_are_the_only_ones() -> None:
     assert source_of("filename,class\ngone.png,x\n", image_column="filename").names() == ["gone.png"]
 
 
+def test_the_columns_may_have_other_names() -> None:
+    source = source_of("file_name,kind\na.png,x\n", image_column="file_name", label_column="kind")
     assert read_all(source) == [("a.png", b"A", "")]
 
 
