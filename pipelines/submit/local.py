@@ -33,6 +33,7 @@ from pipelines.submit.contract import (
     run_command,
 )
 
+from pipelines.submit.log_file import text_of
 __all__ = ["LocalBackend", "LocalSettings"]
 
 POLL_S = 0.5
@@ -121,15 +122,7 @@ class LocalBackend:
         path = folder / "log"
         if not path.exists():
             return
-        with path.open(encoding="utf-8", errors="replace") as file:
-            while True:
-                alive = follow and _running(folder)  # asked before the read, so that nothing is missed
-                if text := file.read():
-                    yield text
-                elif not alive:
-                    return
-                else:
-                    time.sleep(POLL_S)
+        yield from text_of(path, lambda: follow and _running(folder), every_s=POLL_S)
 
     def cancel(self, name: str, nonce: str = "") -> None:
         """See Backend."""
