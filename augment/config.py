@@ -28,7 +28,7 @@ from augment.store.config import OutputConfig
 from augment.strict_yaml import redact
 from augment.types import ConfigModel, canonical_json
 
-__all__ = ["Config", "RayConfig", "config_to_dict", "config_to_json", "load_config"]
+__all__ = ["Config", "RayConfig", "config_to_dict", "config_to_json", "load_config", "unused_sections"]
 
 _EMBEDDED = (None, "local")  # values of ray.address for a cluster of our own
 
@@ -122,6 +122,23 @@ def config_to_dict(config: Config) -> dict[str, Any]:
 def config_to_json(config: Config) -> bytes:
     """Canonical JSON, to be stored; `Config.model_validate_json` reads it back."""
     return canonical_json(config_to_dict(config))
+
+
+def unused_sections(config: Config) -> tuple[str, ...]:
+    """The sections of recipes that no class has, a line each, to be warned of.
+
+    No error: a config may be for several recipes, one of which `--set recipe=…` chooses. With `auto` a
+    recommendation does, and nothing is said.
+    """
+    used = _used_recipes(config)
+    if "auto" in used:
+        return ()
+    given = {"classic": config.classic != ClassicConfig(), "smote": config.smote != SmoteConfig()}
+    return tuple(
+        f"{name}: no class has the recipe {name}, so this section has no effect"
+        for name, is_given in given.items()
+        if is_given and name not in used
+    )
 
 
 def _prepare(draft: Draft[Config]) -> None:
@@ -245,25 +262,28 @@ def _class_problems(model: ModelConfig, train: TrainConfig) -> _Problems:
 
 
 def _recipe_problems(config: Config) -> _Problems:
-    """Recipes that lack their settings, and settings that no recipe has."""
+    """Recipes that lack their settings; that a section has no recipe is no problem, see `unused_sections`."""
     problems: _Problems = []
-    used: set[str] = set(config.recipe.values()) if isinstance(config.recipe, dict) else {config.recipe}
-    used |= {config.gates.on_shortfall} if config.gates.enabled else set()
+    used = _used_recipes(config)
     given = config.classic.preset is not None or config.classic.pipeline is not None
     if "classic" in used and not given:
         needs = "needs to know which changes keep a label; set classic.preset or classic.pipeline"
         problems.append((("recipe",), f"the recipe classic {needs}"))
-    if given and not used & {"classic", "auto"}:
-        problems.append((("classic",), "no class has the recipe classic; remove this, or set recipe"))
     if config.recipe == "auto" and (config.balance.strategy != "auto" or config.balance.ratio != 1):
         name = "strategy" if config.balance.strategy != "auto" else "ratio"
         useless = "has no effect beside recipe=auto, which fills classes as far as was recommended"
         problems.append((("balance", name), f"{getattr(config.balance, name)} {useless}; remove one"))
-    if config.smote.space == "features" and not config.gates.enabled:
+    if config.smote.space == "features" and not config.gates.enabled and used & {"smote", "auto"}:
         problems.append(
             (("smote", "space"), "features are those of the gates' classifiers; set gates.enabled")
         )
     return problems
+
+
+def _used_recipes(config: Config) -> set[str]:
+    """The recipes that samples may be made by; `auto` where a recommendation says."""
+    used: set[str] = set(config.recipe.values()) if isinstance(config.recipe, dict) else {config.recipe}
+    return used | ({config.gates.on_shortfall} if config.gates.enabled else set())
 
 
 def _budget_problems(config: Config) -> _Problems:

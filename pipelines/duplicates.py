@@ -4,7 +4,6 @@ Owns how hashes travel: workers hash what they decode, 41 bytes an image come to
 compared once; names come only for what is found. What is the same is augment.data.duplicates' subject.
 """
 
-import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from augment.data.duplicates import DUPLICATE_KINDS, DuplicateReport, HashedSpli
 from augment.data.image_hashes import HASH_DTYPE, hashes_of
 from augment.data.images import BadImageError, ImageLimits, whole_image
 from augment.data.listing import Source
-from pipelines.board import new_board, watching
+from pipelines.chunks import chunk_in, on_chunks
 from pipelines.cluster import ray_errors
 from pipelines.progress import Progress, log
 
@@ -85,26 +84,13 @@ def _hashes_in(table: pa.Table) -> list[tuple[npt.NDArray[np.int64], npt.NDArray
 
 def _hashed_chunks(source: Source, image: ImageConfig, progress: Progress) -> list[ray.ObjectRef]:
     """Every image of a held-out split decoded and hashed, in parallel."""
-    chunks, board, seen = source.chunks(), new_board(), 0
-    with progress.stage("compare", total=len(source.listing().labels_B), unit="images") as stage:
-
-        def show(images: int) -> None:
-            nonlocal seen
-            seen += images
-            stage.advance_to(seen)
-
-        rows = ray.data.from_items(
-            [{"chunk": pickle.dumps(chunk)} for chunk in chunks], override_num_blocks=max(1, len(chunks))
-        ).map_batches(_hash_chunk, batch_size=1, fn_args=(source, image, board))
-        with ray_errors("comparing"), watching(board, show):
-            refs: list[ray.ObjectRef] = rows.materialize().to_arrow_refs()
-    return refs
+    return on_chunks(_hash_chunk, (source, image), source, progress, stage="compare", doing="comparing")
 
 
 def _hash_chunk(
     batch: dict[str, npt.NDArray[Any]], source: Source, image: ImageConfig, board: Any
 ) -> pa.Table:
-    chunk = pickle.loads(batch["chunk"][0])  # noqa: S301  # our own driver wrote it
+    chunk = chunk_in(batch)
     limits, perceptual = ImageLimits.of(source.config), source.config.duplicates.near != "off"
     indices, hashes = list[int](), list[npt.NDArray[Any]]()
     for item in source.read(chunk):

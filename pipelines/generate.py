@@ -1,13 +1,13 @@
 """Ray Data: shard specs → pixels → committed shards, each exactly once however often it is tried.
 
-Two stages of one pipeline: an actor pool holds the frozen generator and the gates and turns a row 'shard' into a
-row 'samples of that shard'; CPU tasks commit them (pipelines.commit_shards). Only shard numbers reach
-the driver, and encoding never holds up the accelerator. A shard whose making fails each time it is tried
-(pipelines.tries) is named and left out: the others are made.
+Two stages of one pipeline: an actor pool holds the frozen generator and the gates and turns a row 'shard'
+into a row 'samples of that shard'; CPU tasks commit them (pipelines.commit_shards). Only shard
+numbers reach the driver, and encoding never holds up the accelerator. A shard whose making fails each time
+it is tried (pipelines.tries) is named and left out: the others are made.
 
-What the driver holds of a run must not grow with it. Of many shards, a generator is given several at a time, and each is
-handed on by itself as soon as it is made; of very many, one pipeline makes a part after the other, since Ray Data keeps
-statistics of every block for as long as a pipeline runs.
+What the driver holds of a run must not grow with it. Of many shards, a generator is given several at a
+time, and each is handed on by itself as soon as it is made. Of very many, one pipeline makes a part after
+the other, since Ray Data keeps statistics of every block for as long as a pipeline runs.
 """
 
 import math
@@ -47,8 +47,8 @@ __all__ = ["blocks_of", "generate_run", "shards_at_once"]
 # Both stages take half a CPU, so that they run side by side even where there is a single one.
 STAGE_CPUS = 0.5
 
-# Blocks of shard numbers lie in the driver's memory: a few kilobytes and half a millisecond each. At the end, generators
-# wait for the one that has a block left: a small part of all it has made.
+# Blocks of shard numbers lie in the driver's memory: a few kilobytes and half a millisecond each. At the end,
+# generators wait for the one that has a block left: a small part of all it has made.
 LEAST_BLOCKS = 1_000
 BLOCKS_A_GENERATOR = 64
 
@@ -75,9 +75,10 @@ def generate_run(
 ) -> Manifest:
     """Make the shards of `run` that the store does not hold yet, and seal the run's manifest.
 
-    `inputs` are asked for, and the cluster is started, only if there is something to make. Raises PartialError where shards are missing
-    at the end, those that failed among them named in the store: the same call resumes; and what `publish` would raise
-    under this policy by then. On SIGTERM no shard is begun any more, and KeyboardInterrupt follows.
+    `inputs` are asked for, and the cluster is started, only if there is something to make. Raises
+    PartialError where shards are missing at the end (those that failed are named in the store, and the same
+    call resumes), and what `publish` would raise under this policy by then. On SIGTERM no shard is begun
+    any more, and KeyboardInterrupt follows.
     """
     begun = begin_run(store, run)
     if begun.manifest is not None:
@@ -110,6 +111,7 @@ def _make_shards(
     log.info("generate: %d shard(s) to make, by %d generator(s) on %ss", len(missing), actors, device.upper())
     with progress.stage("generate", total=total, unit="samples") as stage:
         done, failures = 0, list[ShardFailure]()
+        stage.waits_for(f"{actors} generator(s) to start and make the first shard")
         with (
             in_order("shards that are begun are finished", board.ask_to_stop.remote),
             ray_errors("generating"),
@@ -126,7 +128,8 @@ def _make_shards(
                 stage.advance_to(done, f"{rate:,.0f} samples/s", shard=shard)
     found = find_bottleneck(tally, device=device, actors=actors, cpus=cluster.cpus, stage_cpus=STAGE_CPUS)
     if found is not None:
-        log.info("generate: %s", found.message)
+        known = {"bottleneck": found.stage, "busy": round(found.busy, 3), "cpus_wanted": found.cpus}
+        log.info("generate: %s", found.message, extra={"fields": known})
     return failures
 
 
@@ -137,8 +140,8 @@ def _refuse_failures(store: ObjectStore, run: RunPlan, failures: Sequence[ShardF
         log.error("generate: %s", failure)
     more = f", and {len(failures) - 1} more shards" if failures[1:] else ""
     raise PartialError(
-        f"run {run.run_id} at {store.uri}: {failures[0]}{more}; _runs/{run.run_id}/failures.json names them all. The others "
-        "are stored and nothing is published; the same command tries just these again"
+        f"run {run.run_id} at {store.uri}: {failures[0]}{more}; _runs/{run.run_id}/failures.json names them all. The "
+        "others are stored and nothing is published; the same command tries just these again"
     )
 
 
@@ -150,7 +153,7 @@ def shards_at_once(generators: int) -> int:
 def _rows(
     store_uri: str, run: RunPlan, inputs: SamplerInputs, missing: list[int], device: Device, actors: int, board: Any
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
-    """What comes of the missing shards, by as many pipelines as it takes; none is begun that would make nothing more."""
+    """What comes of the missing shards, by as many pipelines as it takes; once it is over, none is begun."""
     at_once = shards_at_once(actors)
     for first in range(0, len(missing), at_once):
         if was_asked() or (inputs.ends_at is not None and time.time() >= inputs.ends_at):
@@ -168,7 +171,7 @@ def _pipeline(
     actors: int,
     board: Any,
 ) -> "ray.data.Dataset":
-    """Both stages over the missing shards; a row at the end is a stored shard's number or a failure, in any order."""
+    """Both stages over the missing shards: rows of stored shards' numbers, or of failures, in any order."""
     run_json = run.to_json()
     blocks = blocks_of(len(missing), actors)
     numbers = ray.data.from_items([{"shard": index} for index in missing], override_num_blocks=blocks)
@@ -192,7 +195,7 @@ def blocks_of(shards: int, generators: int) -> int:
 
 
 def _hand_on_each(context: DataContext, plan: AugmentPlan) -> None:
-    """Have a task's output leave it in blocks of one shard, rather than when it has made as much as Ray's usual block."""
+    """Have a task's output leave it shard by shard, rather than in blocks of Ray's usual size."""
     shard_bytes = plan.shard_rows * plan.image.size**2 * plan.image.channels
     usual_bytes = context.target_max_block_size
     context.target_max_block_size = (
@@ -211,10 +214,10 @@ class ShardSampler:
         self._on_gpu, self._ended_s = device == "gpu", time.perf_counter()
 
     def __call__(self, batch: dict[str, npt.NDArray[np.int64]]) -> pa.Table:
-        """One shard number in; one row with its samples, its ledger and what was refused out, or why it has none.
+        """One shard number in; one row out: samples, ledger and what was refused, or why there is none.
 
-        No row once the budget is over or the job is to end: what was begun before is finished, and the pipeline runs
-        dry.
+        No row once the budget is over or the job is to end: what was begun before is finished, and the
+        pipeline runs dry.
         """
         if self._ends_at is not None and time.time() >= self._ends_at:
             return no_row()

@@ -8,7 +8,6 @@ B = images of a chunk, H, W, C = rows, columns, channels.
 
 import hashlib
 import json
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -24,21 +23,18 @@ from augment.data.config import ImageConfig, SourceConfig
 from augment.data.duplicates import DuplicateReport
 from augment.data.image_hashes import hashes_of
 from augment.data.images import BadImageError, ImageLimits, fit_image, whole_image
-from augment.data.listing import Chunk, Source
+from augment.data.listing import Source
 from augment.errors import InputError
 from augment.types import BadImage, ClassCounts
-from pipelines.board import new_board, watching
+from pipelines.chunks import chunk_in, on_chunks
 from pipelines.cluster import ray_errors
 from pipelines.duplicates import compare_decoded, hash_columns
 from pipelines.progress import Progress
 
-__all__ = ["DecodedImages", "ingest", "sample_images", "tasks_for"]
+__all__ = ["DecodedImages", "ingest", "sample_images"]
 
 Pixels = npt.NDArray[np.uint8]  # [B, H, W, C]
 NO_ITEMS = np.empty(0, np.int64)
-
-_TASKS_A_CPU = 8  # so that all end together; a task that has little to do costs as much as its images
-_MOST_CHUNKS_A_TASK = 16  # what is done again where a node is lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +58,9 @@ def ingest(source: Source, config: SourceConfig, image: ImageConfig, progress: P
     is left.
     """
     listing = source.listing()
-    decoded = _decoded_chunks(source, config, image, progress)
+    decoded = on_chunks(
+        _decode_chunk, (source, config, image), source, progress, stage="decode", doing="decoding"
+    )
     resolution = compare_decoded(source, image, decoded, progress)
     dropped, dropped_items = (resolution.dropped, resolution.dropped_items) if resolution else ((), NO_ITEMS)
     with progress.stage("decode"), ray_errors("decoding"):
@@ -83,33 +81,6 @@ def ingest(source: Source, config: SourceConfig, image: ImageConfig, progress: P
     return DecodedImages(pixels, class_index, counts, bad, digest, names, report)
 
 
-def _decoded_chunks(
-    source: Source, config: SourceConfig, image: ImageConfig, progress: Progress
-) -> list[ray.ObjectRef]:
-    """Tables of `_decode_chunk`'s rows, in any order."""
-    chunks, board, seen = source.chunks(), new_board(), 0
-    with progress.stage("decode", total=len(source.listing().labels_B), unit="images") as stage:
-
-        def show(images: int) -> None:
-            nonlocal seen
-            seen += images
-            stage.advance_to(seen)
-
-        rows = ray.data.from_items(
-            [{"number": number, "chunk": pickle.dumps(chunk)} for number, chunk in enumerate(chunks)],
-            override_num_blocks=tasks_for(len(chunks), ray.cluster_resources().get("CPU", 1.0)),
-        ).map_batches(_decode_chunk, batch_size=1, fn_args=(source, config, image, board))
-        with ray_errors("decoding"), watching(board, show):
-            refs: list[ray.ObjectRef] = rows.materialize().to_arrow_refs()
-    return refs
-
-
-def tasks_for(chunks: int, cpus: float) -> int:
-    """How many tasks share so many chunks: enough for all CPUs to end together, and none too long to repeat."""
-    wanted = max(int(cpus * _TASKS_A_CPU), -(-chunks // _MOST_CHUNKS_A_TASK))
-    return max(1, min(chunks, wanted))
-
-
 def sample_images(images: DecodedImages, classes: Sequence[int], per_class: int) -> dict[int, Pixels]:
     """The first `per_class` images of each of these classes, by class index: uint8 [n, H, W, C]."""
     with ray_errors("decoding"):
@@ -124,7 +95,7 @@ def _decode_chunk(
     board: Any,
 ) -> pa.Table:
     """One row: the chunk's good images by index, hashes and pixels end to end, and the bad ones."""
-    chunk: Chunk = pickle.loads(batch["chunk"][0])  # noqa: S301  # our own driver wrote it
+    chunk = chunk_in(batch)
     pixels_BHWC = np.empty((chunk.count, image.size, image.size, image.channels), np.uint8)
     indices: list[int] = []
     names: list[str] = []

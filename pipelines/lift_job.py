@@ -104,7 +104,7 @@ def _lacks(config: Config, arm: Arm) -> str | None:
     if arm.needs_teachers:
         return "learns soft labels, which this verb does not make; leave it out"
     if arm.source == "classic" and config.classic.preset is None and config.classic.pipeline is None:
-        return "needs to know which changes keep a label; set classic.preset or classic.pipeline (and recipe: auto)"
+        return "needs to know which changes keep a label; set classic.preset or classic.pipeline"
     if arm.source == "gan-gated" and not config.gates.enabled:
         return "has gated samples; set gates.enabled=true"
     return None

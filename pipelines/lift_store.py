@@ -22,7 +22,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from augment.errors import IntegrityError
 from augment.lift.arms import Arm
@@ -31,7 +30,8 @@ from augment.lift.images import LiftData
 from augment.lift.trial import Trial, TrialRecord
 from augment.lift.usage import TestUsage
 from augment.lift.verdict import LiftResult
-from augment.objects import ObjectNotFoundError, ObjectStore
+from augment.objects import ObjectStore
+from augment.stored_record import stored_record
 from augment.types import Record, canonical_json, sha256_hex
 
 __all__ = ["TRIAL_VERSION", "LiftStore", "PoolRecord", "trial_digest"]
@@ -117,13 +117,7 @@ class LiftStore:
 
     def pool(self, run_id: str) -> PoolRecord | None:
         """What they came to, if they were made before."""
-        key = f"{_ROOT}/pools/{run_id}.json"
-        try:
-            return PoolRecord.model_validate_json(self._store.get(key))
-        except ObjectNotFoundError:
-            return None
-        except ValidationError as error:
-            raise IntegrityError(f"{self._store.uri_of(key)} is not a valid record: {error}") from error
+        return stored_record(PoolRecord, self._store, f"{_ROOT}/pools/{run_id}.json")
 
     def count_use(self, test_sha256: str, question: str) -> TestUsage:
         """What these test images were asked so far, this question included; an object each, so that none is lost."""
@@ -141,10 +135,4 @@ class LiftStore:
 
     def result(self, question: str) -> LiftResult | None:
         """The answer to a question, if it was given. Raises IntegrityError where its file is damaged."""
-        key = f"{_ROOT}/{question[:_DIGITS]}/lift.json"
-        try:
-            return LiftResult.model_validate_json(self._store.get(key))
-        except ObjectNotFoundError:
-            return None
-        except ValidationError as error:
-            raise IntegrityError(f"{self._store.uri_of(key)} is not a valid record: {error}") from error
+        return stored_record(LiftResult, self._store, f"{_ROOT}/{question[:_DIGITS]}/lift.json")

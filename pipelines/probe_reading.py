@@ -150,5 +150,4 @@ def _puts(uri: str, size: int, seconds: float) -> Slices:
     try:
         return repeated(put, seconds)
     finally:
-        for key in keys:
-            store.delete(key)
+        store.delete_all(keys)

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Literal
 
 from rich.console import Console
@@ -26,6 +26,7 @@ ProgressMode = Literal["auto", "tty", "log", "json", "none"]
 PROGRESS_MODES: tuple[ProgressMode, ...] = ("auto", "tty", "log", "json", "none")
 
 LOG_EVERY_S = 5.0
+STILL_EVERY_S = 30.0  # of silence: on lines, nothing else shows that a job lives
 
 log = logging.getLogger("augment")
 
@@ -38,7 +39,8 @@ class Stage:
         self.trail = Trail()
         self.failed = False
         self._bar, self._lines = bar, lines
-        self._started = self._last_line = time.monotonic()
+        self._started = self._last_line = self._news_s = self._told_silence_s = time.monotonic()
+        self._awaited = ""
         self._limit_at: float | None = None  # on the monotonic clock
         self._task = bar.add_task(name, total=total, detail="") if bar else None
 
@@ -51,6 +53,7 @@ class Stage:
         """
         self.trail.add(self.seconds, done)
         self.done = done  # after the trail: whoever sees it from another thread finds its point there
+        self._news_s, self._awaited = time.monotonic(), ""
         if limit_left_s is not None:
             self._limit_at = time.monotonic() + limit_left_s
         if self._bar is not None and self._task is not None:
@@ -58,6 +61,31 @@ class Stage:
         elif self._lines and time.monotonic() - self._last_line >= LOG_EVERY_S:
             self._last_line = time.monotonic()
             self._log_line(detail, fields)
+
+    def waits_for(self, what: str) -> None:
+        """Until the stage advances, it waits for `what`, as a terminal and the lines of a log then say."""
+        self._news_s, self._awaited = time.monotonic(), what
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, detail=f"waiting for {what}")
+
+    def tell_silence(self) -> float:
+        """A line that the stage is still at work, where STILL_EVERY_S brought no news of it.
+
+        Returns the seconds until the next may be due.
+        """
+        now_s = time.monotonic()
+        quiet_s = now_s - max(self._news_s, self._told_silence_s)
+        if quiet_s < STILL_EVERY_S:
+            return STILL_EVERY_S - quiet_s
+        self._told_silence_s, silent_s = now_s, now_s - self._news_s
+        if self._awaited:
+            text = f"still waiting for {self._awaited}, {silent_s:.0f} s so far"
+        elif self.unit:
+            text = f"{self.done} of {self.total} {self.unit}, still at work: no news for {silent_s:.0f} s"
+        else:
+            text = f"still at work, {silent_s:.0f} s so far"
+        log.info("%s: %s", self.name, text, extra={"fields": {"silent_s": round(silent_s, 1)}})
+        return STILL_EVERY_S
 
     @property
     def seconds(self) -> float:
@@ -117,8 +145,9 @@ class Progress:
                     yield stage
                 stage.advance_to(total)
         else:
-            stage = Stage(name, total, unit, None, lines=self._mode in ("log", "json"))
-            with self._running(stage):
+            lines = self._mode in ("log", "json")
+            stage = Stage(name, total, unit, None, lines=lines)
+            with self._running(stage), self._telling_silences(stage) if lines else nullcontext():
                 yield stage
         self.seconds[name] = round(self.seconds.get(name, 0.0) + stage.seconds, 2)
         self.turned.set()
@@ -136,6 +165,24 @@ class Progress:
             stage.failed = True
             raise
         self._stages = self._stages[:-1]
+
+    @contextmanager
+    def _telling_silences(self, stage: Stage) -> Iterator[None]:
+        """While the body runs, a long silence is told, unless a stage within this one speaks for it."""
+        ended = threading.Event()
+
+        def listen() -> None:
+            due_s = STILL_EVERY_S
+            while not ended.wait(due_s):
+                due_s = stage.tell_silence() if self.current is stage else STILL_EVERY_S
+
+        thread = threading.Thread(target=listen, name="augment-silence", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def _bar(self) -> RichProgress:
         return RichProgress(

@@ -5,17 +5,18 @@ again, a committed run is not generated again, and where neither is needed Ray i
 all have other recipes than `gan` has no model.
 """
 
-from augment.config import Config
+from augment.config import Config, unused_sections
 from augment.errors import ConfigError
 from augment.store.models import ModelRecord
 from pipelines.job import Job, RunResult
-from pipelines.progress import Progress
+from pipelines.progress import Progress, log
 
 __all__ = ["RunResult", "generate", "run", "train"]
 
 
 def run(config: Config, progress: Progress) -> RunResult:
     """Census to contact sheet. Killed anywhere, the same call goes on from what is stored."""
+    _warn_of_unused(config)
     with Job.opened(config, progress) as job:
         plan = job.plan(job.source.counts())
         job.refuse_early(plan)
@@ -45,6 +46,7 @@ def train(config: Config, progress: Progress) -> tuple[ModelRecord, str]:
 
 def generate(config: Config, progress: Progress) -> RunResult:
     """Generate and commit from the model that `train` made; ConfigError where there is none."""
+    _warn_of_unused(config)
     with Job.opened(config, progress) as job:
         plan = job.plan(job.source.counts())
         job.refuse_early(plan)
@@ -65,3 +67,8 @@ def generate(config: Config, progress: Progress) -> RunResult:
             )
         job.settle_finished()
         return job.generated(model)
+
+
+def _warn_of_unused(config: Config) -> None:
+    for line in unused_sections(config):
+        log.warning("%s", line)

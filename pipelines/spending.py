@@ -1,13 +1,14 @@
 """What a job may use, and what its commands have used: the clock of its budget.
 
-A budget is of a job, not of a command: what is used is kept in the dataset's store, so that a scheduler which tries again
-after exit code 5 spends what is left, and not the budget anew. A job is a submission with all its attempts and requeues,
-or else what runs under a config's `name`; once it has ended well, the next one begins at nothing. A command that finds
-nothing left is a ConfigError: trying again cannot mend it, and schedulers stop.
+A budget is of a job, not of a command: what is used is kept in the dataset's store, so that a scheduler
+which tries again after exit code 5 spends what is left, and not the budget anew. A job is a submission with
+all its attempts and requeues, or else what runs under a config's `name`; once it has ended well, the next
+one begins at nothing. A command that finds nothing left is a ConfigError: trying again cannot mend it, and
+schedulers stop.
 
-Owns when a budget is over and the words for it. How money becomes time is augment.planning.budget's; what a stage does
-then is the stage's. Time is the wall clock's, since workers on other machines look at it too. Imports neither torch nor
-Ray.
+Owns when a budget is over and the words for it. How money becomes time is augment.planning.budget's; what a
+stage does then is the stage's. Time is the wall clock's, since workers on other machines look at it too.
+Imports neither torch nor Ray.
 """
 
 import os
@@ -48,7 +49,7 @@ class Spending:
         self._teller: threading.Thread | None = None
 
     def look_up(self) -> None:
-        """Find what was used before; before anything is paid for, ConfigError where that was all of the budget."""
+        """Find what was used before, ahead of paying for more; ConfigError where that was all there is."""
         budget = self._config.budget
         if budget.hours is None and budget.usd is None:
             return
@@ -78,7 +79,7 @@ class Spending:
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """While the body runs, and at its end, the store is told what is used; where there is no budget, nothing is."""
+        """While the body runs, and at its end, the store is told what is used, where there is a budget."""
         if self._allowance is None:
             yield
             return
@@ -93,15 +94,14 @@ class Spending:
         try:
             yield
         finally:
-            if (
-                self._hush()
-            ):  # in a thread: who was told to end must not wait for a store that does not answer
+            if self._hush():
+                # In a thread: who was told to end must not wait for a store that does not answer.
                 last = threading.Thread(target=self._tell, name="augment-spending-last", daemon=True)
                 last.start()
                 last.join(TOLD_WITHIN_S)
 
     def done(self) -> None:
-        """The job has ended well: what it used is no part of the next one's budget. What hinders that is logged alone."""
+        """The job has ended well: what it used is not the next one's. What hinders that is only logged."""
         self._hush()
         try:
             job = self._job or job_of(self._store, self._config.name)
@@ -116,7 +116,7 @@ class Spending:
         return None if self._allowance is None else self._began_s + self._allowance.seconds
 
     def training_ends_at(self, generating_s: float) -> float | None:
-        """When training is to end, so that what it makes can still be generated with, in `generating_s` seconds."""
+        """When training is to end for `generating_s` seconds to be left, in which its model is used."""
         if self.ends_at is None:
             return None
         now_s = self._now_s()
@@ -142,7 +142,7 @@ class Spending:
         return self.ends_at is not None and self._now_s() >= self.ends_at
 
     def _hush(self) -> bool:
-        """No telling any more; whether there was any until now. One that is at work is waited for, but not for long."""
+        """No telling any more; whether there was any till now. One at work is waited for, not for long."""
         told = self._teller is not None and not self._over.is_set()
         self._over.set()
         if self._teller is not None:
@@ -172,12 +172,12 @@ def _is_begun(store: ObjectStore, job: str) -> bool:
 
 
 def job_of(store: ObjectStore, name: str) -> str:
-    """Whose budget this process spends: its submission's, whichever attempt it is, else that of a config's `name`."""
+    """Whose budget this process spends: its submission's, of any attempt, else a config's `name`'s."""
     submitted = os.environ.get(SUBMISSION_VARIABLE)
     return f"submission-{run_id_of_job(store, submitted)}" if submitted else f"name-{name}"
 
 
 _GO_ON = (
-    "what is stored is kept, and the same command with a larger budget, which is that of all a job's commands together, or "
-    "with none, goes on"
+    "what is stored is kept, and the same command with a larger budget, which is that of all a job's "
+    "commands together, or with none, goes on"
 )

@@ -28,11 +28,11 @@ from pipelines.board import new_board, watching
 from pipelines.cluster import Cluster, Device, ray_errors
 from pipelines.ingest import DecodedImages
 from pipelines.judge import judge_for
-from pipelines.progress import Progress, log
+from pipelines.progress import Progress, Stage, log
 from pipelines.pulse import STALLED
 from pipelines.room import training_needs, with_room
 from pipelines.stopping import in_order
-from pipelines.train_worker import TrainJob, train_worker
+from pipelines.train_worker import Begun, TrainJob, train_worker
 from pipelines.training_identity import pin_training
 
 __all__ = ["fit"]
@@ -80,13 +80,12 @@ def fit(
     )  # fmt: skip
     with progress.stage("train", total=train.budget_steps, unit="steps") as stage:
 
-        def show(report: Report) -> None:
-            stage.advance_to(
-                report.step, _describe(report), limit_left_s=report.limit_left_s, step=report.step
-            )
+        def show(news: Begun | Report) -> None:
+            _show(stage, news, train)
 
         latest = folder.latest_step()
         log.info("train: %s", f"going on from step {latest}" if latest else "starting workers")
+        stage.waits_for(f"{_count_of_workers(train)} to start")
         with (
             in_order("a snapshot is taken", board.ask_to_stop.remote),
             _told_of_stalls(board),
@@ -209,6 +208,21 @@ def _failure_config(train: TrainConfig) -> FailureConfig:
 def _ray_storage(folder: ModelFolder, cluster: Cluster) -> str:
     """Where Ray Train keeps its own bookkeeping: our snapshots do not lie there."""
     return cluster.scratch or folder.store.uri_of(f"{folder.root}/ray")
+
+
+def _show(stage: Stage, news: Begun | Report, train: TrainConfig) -> None:
+    """What the board brought: workers that have started, and are to report next, or a report."""
+    if isinstance(news, Begun):
+        log.info("train: %d worker(s) started", news.workers)
+        stage.waits_for(f"the first report, which comes each {train.log_every} steps (train.log_every)")
+        return
+    stage.advance_to(news.step, _describe(news), limit_left_s=news.limit_left_s, step=news.step)
+
+
+def _count_of_workers(train: TrainConfig) -> str:
+    """As in `2 worker(s)`, or `1 to 4 worker(s)` of an elastic training."""
+    least, most = train.worker_range
+    return f"{least} worker(s)" if least == most else f"{least} to {most} worker(s)"
 
 
 def _describe(report: Report) -> str:

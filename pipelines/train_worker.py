@@ -40,7 +40,7 @@ from pipelines.pulse import Pulse, beating
 from pipelines.recorder import Recorder
 from pipelines.snapshots import StoredSnapshots
 
-__all__ = ["TrainJob", "train_worker"]
+__all__ = ["Begun", "TrainJob", "train_worker"]
 
 CPU_BUCKET_MB = 2
 
@@ -65,6 +65,13 @@ class TrainJob:
     ends_at: float | None = None  # seconds since 1970: when the budget for training is over
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Rank 0's first word: all workers of its group have started."""
+
+    workers: int
+
+
 def train_worker(loop_config: dict[str, Any]) -> None:
     """One Ray Train worker, from its first line to its last."""
     job: TrainJob = loop_config["job"]
@@ -73,6 +80,8 @@ def train_worker(loop_config: dict[str, Any]) -> None:
     folder = ModelFolder(open_store(job.store_uri), job.name)
     rank = ray.train.get_context().get_world_rank()
     is_first = rank == 0
+    if is_first:
+        job.board.post.remote(Begun(ray.train.get_context().get_world_size()))
     micro_batches = ray.get(job.board.noted.remote(MICRO_BATCHES)) or 1
     clock = metrics.SnapshotClock()
 

@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from augment.config import Config, RayConfig, config_to_dict, config_to_json, load_config
+from augment.config import (
+    Config,
+    RayConfig,
+    config_to_dict,
+    config_to_json,
+    load_config,
+    unused_sections,
+)
 from augment.data.config import SourceConfig
 from augment.errors import ConfigError
 from augment.store.config import OutputConfig
@@ -413,6 +420,44 @@ def test_any_value_in_any_field_loads_or_is_a_config_error_that_names_it(
         said = None
         assert Config.model_validate_json(config_to_json(config)) == config
     assert said is None or f"--set {field}=" in said
+
+
+# ---- sections of recipes ----------------------------------------------------------------------------------
+
+SEVERAL = MINIMAL + "classic: {preset: photographs}\nsmote: {space: features}\n"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "unused"),
+    [
+        (["recipe=duplicate"], ["classic", "smote"]),
+        ([], ["classic", "smote"]),  # of the default, gan
+        (["recipe=classic"], ["smote"]),
+        (["recipe={cat: smote}", "gates.enabled=true"], ["classic"]),
+        (["recipe=gan", "gates.enabled=true", "gates.on_shortfall=classic"], ["smote"]),
+        (["recipe=auto", "gates.enabled=true"], []),  # whatever is recommended
+    ],
+)
+def test_a_config_may_hold_sections_of_recipes_that_no_class_has_which_are_named(
+    tmp_path: Path, overrides: list[str], unused: list[str]
+) -> None:
+    path = tmp_path / "several.yaml"
+    path.write_text(SEVERAL)
+    lines = unused_sections(load_config(path, overrides))
+    assert [line.partition(":")[0] for line in lines] == unused
+    assert all("has no effect" in line for line in lines)
+
+
+def test_what_a_recipe_needs_is_asked_for_only_where_it_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "several.yaml"
+    path.write_text(SEVERAL)
+    with pytest.raises(ConfigError, match=r"smote\.space: features are those of the gates"):
+        load_config(path, ["recipe=smote", "gates.enabled=false"])
+    assert unused_sections(load_config(path, ["recipe=classic", "gates.enabled=false"]))
+    path.write_text(MINIMAL)
+    assert unused_sections(load_config(path, ["recipe=duplicate"])) == ()
+    with pytest.raises(ConfigError, match=r"set classic\.preset or classic\.pipeline"):
+        load_config(path, ["recipe=classic"])
 
 
 # ---- cost -----------------------------------------------------------------------------------------------

@@ -103,11 +103,13 @@ class SourceConfig(ConfigModel):
 
     image_column: str = "image"
     """Parquet: the column of encoded images, `struct<bytes, path>` or binary. CSV and JSONL: the column of
-    places, where it is neither `uri` nor `path`."""
+    places, where it is neither `uri` nor `path`; as `image`, also `file_name`, and `filename`, `filepath`,
+    `image_path`, `file` or `image_id` if the first line names an image that is there."""
 
     label_column: str = "label"
     """The column of labels, integer (class names from the `huggingface` ClassLabel metadata, if any) or text; in
-    WebDataset, the field of `key.json` where there is no `key.cls`."""
+    WebDataset, the field of `key.json` where there is no `key.cls`. A CSV or JSONL without a `label` may have
+    one of `class`, `category`, `labels` and `target` instead."""
 
     labels: dict[str, str | None] = Field(default={})
     """Label map: class name or label → new name, or `null` to leave the class out. Classes given one name are

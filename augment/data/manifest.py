@@ -21,6 +21,7 @@ import numpy.typing as npt
 from augment.data.config import SourceConfig
 from augment.data.images import BadImageError, ImageLimits
 from augment.data.json_rows import json_label, json_object
+from augment.data.list_columns import ListColumns, columns_for
 from augment.data.listing import Chunk
 from augment.data.named_twice import NamedFiles
 from augment.data.packed import PackedText
@@ -35,15 +36,14 @@ from augment.objects import ObjectNotFoundError, ObjectStore, StoredObject, open
 from augment.strict_yaml import redact
 from augment.types import BadImage
 
-__all__ = ["MANIFEST_SUFFIXES", "ManifestFormat", "columns_of", "place_columns"]
+__all__ = ["MANIFEST_SUFFIXES", "ManifestFormat", "columns_of"]
 
 MANIFEST_SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 """File suffix → format."""
 
-_PLACE_COLUMNS = ("uri", "path")
-_HUGGING_FACE_COLUMN = "file_name"  # of a metadata.csv; asked for last: beside `image` it may be a caption
 _CHUNK_IMAGES = 256
 _LINE_BYTES = 1_000_000
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _BUCKET = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]"
 )  # as far as any S3 goes; today's are narrower
@@ -212,15 +212,16 @@ class ManifestFormat:
     ) -> Iterator[tuple[str, str, Label | None]]:
         """Split, place and label of every usable line; the others go into `bad`."""
         file = ranged_file(open_store(self.place.root), item.key, item.size, _WINDOW_BYTES)
-        folder, column = item.key.rpartition("/")[0], ""
+        folder = item.key.rpartition("/")[0]
+        columns: ListColumns | None = None  # known with the first line
         for line in _READERS[self.kind](file, self.place.uri_of(item.key)):
             name = f"{item.key}:{line.number}"
             if line.fault:
                 bad.append(BadImage(name=name, reason=line.fault))
                 continue
-            column = column or self._column(line.fields, name)
+            columns = columns or self._columns(line.fields, name, folder)
             split = self._split(line.fields, name) or named or ""
-            row = self._row(line.fields, column, folder)
+            row = self._row(line.fields, columns, folder)
             if isinstance(row, str):
                 bad.append(BadImage(name=name, reason=row))
                 continue
@@ -232,21 +233,21 @@ class ManifestFormat:
     def _splits_by_name(self, keys: list[str]) -> dict[str, str]:
         return splits_of_files(keys, self.config.split, self.place.uri, self.place.folders)
 
-    def _column(self, fields: Mapping[str, object], name: str) -> str:
-        """The column of places; InputError where there is none, or no column of labels."""
-        candidates = [column for column in place_columns(self.config) if column in fields]
-        has = f"its columns are {', '.join(fields) or 'none'}"
-        if not candidates:
-            raise InputError(
-                f"{self.place.uri_of(name)} has no column 'uri', 'path' or 'file_name'; {has}; rename one, or set "
-                "source.image_column"
-            )
-        if self.config.label_column not in fields:
-            raise InputError(
-                f"{self.place.uri_of(name)} has no column {self.config.label_column!r}; {has}; set "
-                "source.label_column"
-            )
-        return candidates[0]
+    def _columns(self, fields: Mapping[str, object], name: str, folder: str) -> ListColumns:
+        """The columns of places and labels; see columns_for."""
+
+        def is_there(place: str) -> bool:
+            try:
+                root, key = _target(place, self.place.root, folder)
+            except (ConfigError, InputError):
+                return False  # no place that a line may name
+            try:
+                open_store(root).get_range(key, 0, 1)
+            except ObjectNotFoundError:
+                return False
+            return True
+
+        return columns_for(fields, self.config, self.place.uri_of(name), is_there)
 
     def _split(self, fields: Mapping[str, object], name: str) -> str:
         """The split that a line tells; '' where lines tell none. InputError for one that is not known."""
@@ -265,11 +266,13 @@ class ManifestFormat:
             raise unknown_split(word, self.place.uri_of(name), self.config.split)
         return split
 
-    def _row(self, fields: Mapping[str, object], column: str, folder: str) -> tuple[str, Label | None] | str:
+    def _row(
+        self, fields: Mapping[str, object], columns: ListColumns, folder: str
+    ) -> tuple[str, Label | None] | str:
         """A line's place and label; or, as a text, why it can't be used."""
-        place, label = fields.get(column), fields.get(self.config.label_column)
+        place, label = fields.get(columns.place), fields.get(columns.label)
         if not isinstance(place, str) or not place:
-            return f"has no {column}"
+            return f"has no {columns.place}"
         try:
             _target(place, self.place.root, folder)
         except (ConfigError, InputError) as error:
@@ -277,14 +280,9 @@ class ManifestFormat:
         if self.kind == "csv":
             return place, text_label(str(label))
         try:
-            return place, json_label(label, self.config.label_column)
+            return place, json_label(label, columns.label)
         except BadImageError as error:
             return str(error)
-
-
-def place_columns(config: SourceConfig) -> tuple[str, ...]:
-    """The columns that may hold the images' places, the first that is there being the one."""
-    return (*_PLACE_COLUMNS, config.image_column, _HUGGING_FACE_COLUMN)
 
 
 def columns_of(place: Place, item: StoredObject) -> tuple[str, ...]:
@@ -303,6 +301,8 @@ def _target(place: str, root: str, folder: str) -> tuple[str, str]:
     Of a manifest in a bucket, no line may name a file of this machine: whoever wrote it may be a stranger.
     """
     scheme, separator, rest = place.partition("://")
+    if not _SCHEME.fullmatch(scheme):
+        separator = ""  # `a/b://c` is a path, and none that is allowed
     remote = "://" in root
     if separator and scheme.lower() != "file":
         bucket, _, key = rest.partition("/")

@@ -1,8 +1,9 @@
-"""The commonest PNG files, handed to Pillow's decoder without Pillow's parser, which takes longer than a small image's pixels.
+"""The commonest PNG files, for Pillow's decoder without its parser: that takes longer than small pixels do.
 
-Owns which files these are: one image of 8 bits a channel, gray or RGB, not interlaced, at most a megapixel, whole to its
-end, and nothing in it that could change a pixel (a palette, transparency, EXIF, text, frames). Whatever is not
-that, or does not decode at once, is nobody's fault here: images.py goes the long way, and says what is wrong.
+Owns which files these are: one image of 8 bits a channel, gray or RGB, not interlaced, at most a megapixel,
+whole to its end, and nothing in it that could change a pixel (a palette, transparency, EXIF, text, frames).
+Whatever is not that, or does not decode at once, is nobody's fault here: images.py goes the long way, and
+says what is wrong.
 
 Chunks and fields are those of the PNG specification (W3C, third edition), sections 5 and 11.
 """
@@ -15,21 +16,15 @@ from PIL import Image
 __all__ = ["plain_png"]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_HEADER_CHUNK = struct.Struct(
-    ">II5B"
-)  # IHDR: width, height, depth, colour type, compression, filter, interlace
+# IHDR: width, height, depth, colour type, compression, filter, interlace
+_HEADER_CHUNK = struct.Struct(">II5B")
 _CHUNK_HEAD = struct.Struct(">I4s")  # bytes of data, type
 _CHECKSUM = struct.Struct(">I")
 _BEGIN = _SIGNATURE + _CHUNK_HEAD.pack(_HEADER_CHUNK.size, b"IHDR")
 _AFTER_HEADER = len(_BEGIN) + _HEADER_CHUNK.size + _CHECKSUM.size
 _MODES = {(8, 0, 0, 0, 0): "L", (8, 2, 0, 0, 0): "RGB"}
-_HARMLESS = {
-    b"gAMA": 4,
-    b"cHRM": 32,
-    b"sRGB": 1,
-    b"pHYs": 9,
-    b"tIME": 7,
-}  # bytes of data; none changes a pixel
+# Bytes of data; none changes a pixel.
+_HARMLESS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9, b"tIME": 7}
 _MOST_PIXELS = 1 << 20
 
 
@@ -55,7 +50,7 @@ def plain_png(data: bytes) -> Image.Image | None:
 
 
 def _image_data(data: bytes) -> bytes:
-    """The content of all IDAT chunks; nothing where there is a chunk that may matter, or the end is missing."""
+    """The content of all IDAT chunks; nothing where another chunk may matter, or the end is missing."""
     parts: list[bytes] = []
     at = _AFTER_HEADER
     while at + _CHUNK_HEAD.size <= len(data):

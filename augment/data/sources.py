@@ -9,8 +9,9 @@ from functools import partial
 from augment.data.config import SourceConfig
 from augment.data.folder import FolderFormat
 from augment.data.images import IMAGE_SUFFIXES
+from augment.data.list_columns import how_to_name, seems_to_list
 from augment.data.listing import Chunk, Listing, Source, SourceCounts, SourceItem
-from augment.data.manifest import MANIFEST_SUFFIXES, ManifestFormat, columns_of, place_columns
+from augment.data.manifest import MANIFEST_SUFFIXES, ManifestFormat, columns_of
 from augment.data.parquet import PARQUET_SUFFIX, ParquetFormat
 from augment.data.places import Place, check_overlaps, places_of, suffix_of
 from augment.data.scan import Format
@@ -111,14 +112,9 @@ def _refuse_lists(place: Place, lists: list[StoredObject], config: SourceConfig)
     """ConfigError where a CSV or JSONL beside images names these: the folders may be anything but classes."""
     for item in lists:
         columns = columns_of(place, item)
-        has_places = not set(place_columns(config)).isdisjoint(columns)
-        if not has_places and config.label_column not in columns:
+        if not seems_to_list(columns, config):
             continue
-        mends = [f"set source.uri to {place.uri_of(item.key)}"]
-        if not has_places:
-            mends.append("source.image_column to its column of places")
-        if config.label_column not in columns:
-            mends.append("source.label_column to its column of labels")
+        mends = [f"set source.uri to {place.uri_of(item.key)}", *how_to_name(columns, config)]
         raise ConfigError(
             f"{place.uri} holds folders of images and {item.key}, which seems to list them (its columns are "
             f"{', '.join(columns)}); {' and '.join(mends)}, or set source.format to folder to take the folders for "

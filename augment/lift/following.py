@@ -8,15 +8,14 @@ source's images, and says nothing of others. Imports no torch: `augment plan` fo
 
 from typing import Any
 
-from pydantic import ValidationError
-
-from augment.errors import ConfigError, IntegrityError
+from augment.errors import ConfigError
 from augment.lift.arms import Arm
 from augment.lift.recommendation import Recommendation
-from augment.objects import ObjectNotFoundError, ObjectStore
+from augment.objects import ObjectStore
 from augment.planning.config import BalanceConfig
 from augment.quality.config import GatesConfig
 from augment.recipes.config import ClassicConfig, SmoteConfig
+from augment.stored_record import stored_record
 from augment.types import (
     ClassCounts,
     ClassInfo,
@@ -201,14 +200,10 @@ def stored_advice(store: ObjectStore) -> Advice:
 
     Raises ConfigError where there is none, IntegrityError where it is damaged.
     """
-    try:
-        data = store.get(_KEY)
-    except ObjectNotFoundError as error:
+    advice = stored_record(Advice, store, _KEY, called="recommendation")
+    if advice is None:
         raise ConfigError(
             f"recipe: auto follows a recommendation, and there is none at {store.uri}; run `augment train` and "
             "`augment lift` with this config first"
-        ) from error
-    try:
-        return Advice.model_validate_json(data)
-    except ValidationError as error:
-        raise IntegrityError(f"{store.uri_of(_KEY)} is not a valid recommendation: {error}") from error
+        )
+    return advice

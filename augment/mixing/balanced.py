@@ -1,8 +1,8 @@
 """The mixing reader: a source's real rows and a dataset's synthetic ones as one shuffled, sharded stream.
 
 Owns `Balanced` and the way to it. Which rows take part is screening.py's subject (real ones) and choice.py's
-(synthetic ones), their order order.py's, and how they are read tasks.py's; torch and Hugging Face are imported when asked for, and Ray's reader is found by
-entry point, since nothing here may know Ray.
+(synthetic ones), their order order.py's, and how they are read tasks.py's; torch and Hugging Face are imported
+when asked for, and Ray's reader is found by entry point, since nothing here may know Ray.
 
 Axes: B = committed rows of a shard, C = channels, H = height, W = width.
 """
@@ -183,7 +183,8 @@ class Balanced:
         Its rows are shared out to ranks (torch.distributed's, unless they are given) and to the workers of
         each rank's DataLoader. Call `set_epoch(epoch)` before each epoch. `even` leaves out up to world_size
         - 1 rows, so that every rank has as many as the others and none waits for a last batch. In place of an
-        image that turns out to be bad, another row of the same reader comes once more.
+        image that turns out to be bad, another row of the same reader comes once more. How many batches a
+        loader yields says `steps_per_epoch`, since `len` can't know of workers.
         """
         _require("torch")
         from augment.mixing.torch_reading import BalancedImages
@@ -191,17 +192,26 @@ class Balanced:
         return BalancedImages(self, transform, with_origin, rank, world_size, even)
 
     def to_hf(
-        self, *, epoch: int = 0, shards: int = 8, with_origin: bool = False
+        self,
+        *,
+        epoch: int = 0,
+        shards: int = 8,
+        with_origin: bool = False,
+        world_size: int | None = None,
+        even: bool = False,
     ) -> datasets.IterableDataset:
         """A Hugging Face IterableDataset of one epoch: `image`, `label` (a ClassLabel where it can be one).
 
-        It has `shards` shards, for `split_dataset_by_node` and loader workers to share out. Raises
-        ConfigError if `datasets` is not installed.
+        It has `shards` shards, for `split_dataset_by_node` and loader workers to share out. `even` leaves out
+        up to world_size - 1 rows (torch.distributed's, unless it is given), so that each of so many ranks
+        has `rows // world_size`: `shards` is then rounded up to a multiple of world_size, and in place of an
+        image that turns out to be bad, another row comes once more. Raises ConfigError if `datasets` is not
+        installed, or for a world_size without `even`.
         """
         _require("datasets")
         from augment.mixing.hf_reading import iterable_dataset
 
-        return iterable_dataset(self, epoch, shards, with_origin)
+        return iterable_dataset(self, epoch, shards, with_origin, world_size, even)
 
     def to_ray(self, *, epoch: int = 0, blocks: int | None = None, with_origin: bool = False) -> Any:
         """A `ray.data.Dataset` of one epoch: `image` (uint8 [C, H, W]) and `label`.

@@ -22,8 +22,11 @@ class BalancedImages(torch.utils.data.IterableDataset[tuple[Any, ...]]):
 
     Loader workers share the rank's rows out among themselves. A worker gives as many rows as it has, also
     where images turn out to be bad: other rows of its own come again in their place, so that ranks stay even
-    and an epoch can be gone on with. It has no `len`: a loader with workers yields a short batch for each of
-    them, and `len` would promise one.
+    and an epoch can be gone on with.
+
+    It has `rows` and `steps_per_epoch`, and no `len`: torch's DataLoader would take its own length from that,
+    and a loader with workers yields a short batch for each of them, not one. A `len` that raised would be
+    worse: there are trainers that only ask whether there is one.
     """
 
     def __init__(
@@ -55,6 +58,21 @@ class BalancedImages(torch.utils.data.IterableDataset[tuple[Any, ...]]):
         start, stop = segment(self._mix.rows, self._rank, self._world_size)
         return stop - start
 
+    def steps_per_epoch(self, batch_size: int, *, workers: int = 0, drop_last: bool = False) -> int:
+        """How many batches a DataLoader of this dataset yields an epoch, with so many `workers`.
+
+        For what must know beforehand, such as a learning-rate schedule. ConfigError for a negative number.
+        """
+        check_whole("batch_size", batch_size, 1)
+        check_whole("workers", workers, 0)
+        return sum(self._batches(max(1, workers), batch_size, drop_last))
+
+    def _batches(self, workers: int, batch_size: int, drop_last: bool) -> list[int]:
+        """Batches of each loader worker."""
+        bounds = [segment(self.rows, each, workers) for each in range(workers)]
+        short = 0 if drop_last else batch_size - 1  # whether a worker's last, short batch counts
+        return [(stop - start + short) // batch_size for start, stop in bounds]
+
     def set_epoch(
         self, epoch: int, *, batches_done: int = 0, batch_size: int = 1, drop_last: bool = False
     ) -> None:
@@ -73,9 +91,7 @@ class BalancedImages(torch.utils.data.IterableDataset[tuple[Any, ...]]):
         info = torch.utils.data.get_worker_info()
         number, workers = (info.id, info.num_workers) if info is not None else (0, 1)
         epoch, batches_done, batch_size, drop_last = map(int, self._at)
-        bounds = [segment(self.rows, each, workers) for each in range(workers)]
-        short = 0 if drop_last else batch_size - 1  # whether a worker's last, short batch counts
-        done = workers_done(batches_done, [(stop - start + short) // batch_size for start, stop in bounds])
+        done = workers_done(batches_done, self._batches(workers, batch_size, bool(drop_last)))
         # A loader asks its first worker first: it takes the part of the one whose turn it is.
         worker = (number + done.turn) % workers
         pieces = self._mix.pieces(epoch, self._rank, self._world_size, even=self._even)

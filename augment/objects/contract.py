@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -68,6 +68,12 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove `key`; one that is missing is fine."""
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """Remove `keys`, in any order and many at once where the store can; those that are missing are fine.
+
+        An error names a key that is still there; others after it may be, too.
+        """
 
     def uri_of(self, key: str) -> str:
         """The object's full URI, or its absolute path in a local store."""

@@ -83,8 +83,7 @@ def examine(uri: str, opener: Callable[[str], ObjectStore] = open_store) -> Stor
             _deletion(store, f"{prefix}deleted"),
         )
     finally:
-        for found in list(store.list(prefix)):
-            store.delete(found.key)
+        store.delete_all([found.key for found in store.list(prefix)])
     return StoreReport(store.uri, trials)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Callable, Iterator, MutableSequence
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -74,6 +74,11 @@ class LocalStore:
                     break
                 with suppress(OSError):  # a writer may just have put something there
                     folder.rmdir()
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """See ObjectStore."""
+        for key in keys:
+            self.delete(key)
 
     def uri_of(self, key: str) -> str:
         """See ObjectStore."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from augment.errors import ConfigError
@@ -108,6 +108,11 @@ class MemoryStore:
         """See ObjectStore."""
         with _MEMORY_LOCK:
             self._shelf.objects.pop(self._base + key, None)
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """See ObjectStore."""
+        for key in keys:
+            self.delete(key)
 
     def uri_of(self, key: str) -> str:
         """See ObjectStore."""

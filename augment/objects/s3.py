@@ -13,7 +13,8 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from augment.errors import AugmentError, ConfigError, IntegrityError, RetryLaterError
@@ -33,8 +34,10 @@ _CONNECT_TIMEOUT_S = 10
 _READ_TIMEOUT_S = 60
 _POOL_CONNECTIONS = 32
 _PAGE_KEYS = 1000  # the most that S3 lists at once
+_DELETED_KEYS = 1000  # the most that it deletes at once
 
 _TRANSIENT_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})  # 409: a race; not 'it exists'
+_NO_SUCH_REQUEST = frozenset({400, 405, 501})
 _TRANSIENT_CODES = frozenset(
     {
         "RequestTimeout",
@@ -134,6 +137,34 @@ class S3Store:
     def delete(self, key: str) -> None:
         """See ObjectStore."""
         self._attempt(key, lambda: self._client.delete_object(Bucket=self._bucket, Key=self._base + key))
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        """See ObjectStore. Up to 1,000 keys a request; what such a request leaves is deleted one by one."""
+        waiting = iter(keys)
+        while some := list(islice(waiting, _DELETED_KEYS)):
+            for key in self._not_deleted(some):
+                self.delete(key)  # with tries of its own, and an error that names it
+
+    def _not_deleted(self, keys: Sequence[str]) -> Sequence[str]:
+        """Delete `keys` by one request; those that it left.
+
+        That is all of them where a server has no such request, or wants another checksum or plainer names.
+        """
+        from botocore.exceptions import ClientError
+
+        def request() -> Sequence[str]:
+            try:
+                answer = self._client.delete_objects(
+                    Bucket=self._bucket,
+                    Delete={"Objects": [{"Key": self._base + key} for key in keys], "Quiet": True},
+                )
+            except ClientError as error:
+                if _http_status(error) in _NO_SUCH_REQUEST:
+                    return keys
+                raise
+            return [error["Key"][len(self._base) :] for error in answer.get("Errors", [])]
+
+        return self._attempt(keys[0], request)
 
     def uri_of(self, key: str) -> str:
         """See ObjectStore."""

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ValidationError
-
-from augment.errors import IntegrityError
-from augment.objects import ObjectNotFoundError, ObjectStore
+from augment.objects import ObjectStore
 from augment.quality.report_card import ReportCard
+from augment.stored_record import stored_record
 from augment.types import Record
 
 __all__ = ["FidelityRecord", "put_fidelity", "read_fidelity"]
@@ -38,16 +36,7 @@ def put_fidelity(store: ObjectStore, record: FidelityRecord) -> None:
 
 def read_fidelity(store: ObjectStore, run_id: str) -> FidelityRecord | None:
     """What was measured of a run; None where nothing was. Raises IntegrityError where it is damaged."""
-    try:
-        data = store.get(_key(run_id))
-    except ObjectNotFoundError:
-        return None
-    try:
-        return FidelityRecord.model_validate_json(data)
-    except ValidationError as error:
-        raise IntegrityError(
-            f"{store.uri_of(_key(run_id))} is not a valid fidelity record: {error}"
-        ) from error
+    return stored_record(FidelityRecord, store, _key(run_id), called="fidelity record")
 
 
 def _key(run_id: str) -> str:

@@ -109,11 +109,19 @@ def collect(
     garbage: list[Garbage] = []
     for found in _no_longer_needed(store, runs, until_s, revoked, seal=delete):
         garbage.append(found)
-        for key in found.keys if delete else ():
-            store.delete(key)
+        if delete:
+            _delete(store, found)
     garbage.extend(_unfinished(store, now_s - max(grace_s, _LEAST_UNFINISHED_S), delete=delete))
     foreign = tuple(_garbage(None, "foreign", list(foreign_among(store, store.list(SHARDS_PREFIX)))))
     return CollectionReport(store.uri, grace_s, delete, tuple(garbage), foreign)
+
+
+def _delete(store: ObjectStore, garbage: Garbage) -> None:
+    if garbage.reason != "unused":
+        store.delete_all(garbage.keys)
+        return
+    for key in garbage.keys:  # in this order: a cache's index goes before its parts
+        store.delete(key)
 
 
 def _no_longer_needed(
@@ -232,6 +240,6 @@ def _unfinished(store: ObjectStore, until_s: float, *, delete: bool) -> Iterator
         temporary = [found for found in store.unfinished() if found.modified_s <= until_s]
         for found in temporary if delete else ():
             store.discard_unfinished(found.key)
-    for found in probes if delete else ():
-        store.delete(found.key)
+    if delete:
+        store.delete_all(found.key for found in probes)
     yield from _garbage(None, "unfinished", [*probes, *temporary])

@@ -7,10 +7,8 @@ Owns this record. It is for people: no commit rests on it, and the next command 
 
 from collections.abc import Sequence
 
-from pydantic import ValidationError
-
-from augment.errors import IntegrityError
-from augment.objects import ObjectNotFoundError, ObjectStore
+from augment.objects import ObjectStore
+from augment.stored_record import stored_record
 from augment.types import Record
 
 __all__ = ["FailedShards", "ShardFailure", "put_failures", "read_failures"]
@@ -43,12 +41,8 @@ def put_failures(store: ObjectStore, run_id: str, failures: Sequence[ShardFailur
 
 def read_failures(store: ObjectStore, run_id: str) -> tuple[ShardFailure, ...]:
     """What the last command could not make; IntegrityError where the record is none of ours."""
-    try:
-        return FailedShards.model_validate_json(store.get(_key(run_id))).failures
-    except ObjectNotFoundError:
-        return ()
-    except ValidationError as error:
-        raise IntegrityError(f"{store.uri_of(_key(run_id))} is not a valid record: {error}") from error
+    failed = stored_record(FailedShards, store, _key(run_id), called="record of failures")
+    return failed.failures if failed else ()
 
 
 def _key(run_id: str) -> str:

@@ -15,10 +15,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field
 
 from augment.errors import IntegrityError
 from augment.objects import ObjectNotFoundError, ObjectStore
+from augment.stored_record import parsed_record
 from augment.types import Record
 
 __all__ = [
@@ -113,11 +114,6 @@ def _parsed(data: bytes, where: str) -> Heartbeat:
     mend = "remove it: the next command writes it anew"
     if len(data) > _MOST_BYTES:
         raise IntegrityError(f"{where} has {len(data)} bytes, and no heartbeat is that large; {mend}")
-    try:
-        return Heartbeat.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "JSON"
-        raise IntegrityError(
-            f"{where} is not a valid heartbeat ({field}: {first['msg']}); a newer version of augment wrote it, or {mend}"
-        ) from error
+    return parsed_record(
+        Heartbeat, data, where, called="heartbeat", mend=f"a newer version of augment wrote it, or {mend}"
+    )

@@ -13,10 +13,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from pydantic import ValidationError
-
 from augment.errors import IntegrityError
-from augment.objects import ObjectNotFoundError, ObjectStore
+from augment.objects import ObjectStore
+from augment.stored_record import stored_record
 from augment.types import ClassLedger, RunPlan, ShardLedger, ShardPiece, ShardReceipt
 
 __all__ = [
@@ -59,12 +58,9 @@ def read_ledgers(store: ObjectStore, run_id: str, shards: Iterable[ShardReceipt]
 
 def _read(store: ObjectStore, run_id: str, shard: ShardReceipt) -> ShardLedger:
     key = ledger_key(run_id, shard.index, shard.sha256)
-    try:
-        ledger = ShardLedger.model_validate_json(store.get(key))
-    except ObjectNotFoundError as error:
-        raise IntegrityError(f"{store.uri_of(key)} is missing, though its shard is there") from error
-    except ValidationError as error:
-        raise IntegrityError(f"{store.uri_of(key)} is not a valid ledger: {error}") from error
+    ledger = stored_record(ShardLedger, store, key, called="ledger")
+    if ledger is None:
+        raise IntegrityError(f"{store.uri_of(key)} is missing, though its shard is there")
     if ledger.index != shard.index:
         raise IntegrityError(f"{store.uri_of(key)} calls itself the ledger of shard {ledger.index}")
     return ledger

@@ -28,13 +28,14 @@ is augment.gan's.
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from augment.errors import ConfigError, IntegrityError
+from augment.errors import ConfigError
 from augment.objects import ObjectNotFoundError, ObjectStore, open_store
+from augment.stored_record import stored_record
 from augment.types import BadImage, ClassCounts, ModelRef, Record, sha256_hex
 
 __all__ = [
@@ -54,8 +55,6 @@ _MODELS = "_models"
 _COMMIT_FILE = "snapshot.json"  # a snapshot without it was not finished
 _SNAPSHOT_NAME = re.compile(r"(\d{4,})-(\d{10,})-([0-9a-f]{16})(-best)?")
 _DIGEST_DIGITS = 16
-
-_RecordT = TypeVar("_RecordT", bound=Record)
 
 
 class SourceRecord(Record):
@@ -178,7 +177,7 @@ class ModelFolder:
 
     def source(self) -> SourceRecord | None:
         """What the last decoding found."""
-        return self._record(f"{self.root}/source.json", SourceRecord)
+        return stored_record(SourceRecord, self.store, f"{self.root}/source.json")
 
     def put_artefact(self, name: str, data: bytes) -> str:
         """Store a file for looking at (a picture, a curve), replacing the one before; its URI."""
@@ -202,7 +201,7 @@ class ModelFolder:
 
     def judge(self) -> JudgeRecord | None:
         """The classifier, if one was fitted."""
-        return self._record(f"{self.root}/judge.json", JudgeRecord)
+        return stored_record(JudgeRecord, self.store, f"{self.root}/judge.json")
 
     def put_gates(self, gates: bytes, identity: str) -> GatesRecord:
         """Store calibrated gates, then that they are those of `identity`; if another driver was first, theirs hold."""
@@ -216,7 +215,7 @@ class ModelFolder:
 
     def gates(self, identity: str) -> GatesRecord | None:
         """The gates for what `identity` is a digest of, if they were calibrated."""
-        return self._record(f"{self.root}/gates-{identity}.json", GatesRecord)
+        return stored_record(GatesRecord, self.store, f"{self.root}/gates-{identity}.json")
 
     def put_snapshot(
         self, files: Mapping[str, bytes], *, step: int, attempt: int = 0, best: bool = False
@@ -280,7 +279,7 @@ class ModelFolder:
 
     def finished(self) -> ModelRecord | None:
         """The finished model, if training has ended."""
-        return self._record(f"{self.root}/model.json", ModelRecord)
+        return stored_record(ModelRecord, self.store, f"{self.root}/model.json")
 
     def ref(self, record: ModelRecord) -> ModelRef:
         """Where the generator is read from, and its digest."""
@@ -339,20 +338,7 @@ class ModelFolder:
     def _drop_snapshot(self, folder: str) -> None:
         # The commit file goes first: half a snapshot must not look like a whole one.
         self.store.delete(f"{folder}{_COMMIT_FILE}")
-        for stored in list(self.store.list(folder)):
-            self.store.delete(stored.key)
-
-    def _record(self, key: str, kind: type[_RecordT]) -> _RecordT | None:
-        try:
-            data = self.store.get(key)
-        except ObjectNotFoundError:
-            return None
-        try:
-            return kind.model_validate_json(data)
-        except ValidationError as error:
-            raise IntegrityError(
-                f"{self.store.uri_of(key)} is not a valid {kind.__name__}: {error}"
-            ) from error
+        self.store.delete_all([stored.key for stored in self.store.list(folder)])
 
 
 class FoundModel(NamedTuple):

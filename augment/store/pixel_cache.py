@@ -136,10 +136,6 @@ class PixelCache:
         """Say that it was read: `unused_objects` goes by the time of that."""
         self.store.put(self._root + _USED, b"")
 
-    def write(self, images: CachedImages, found: str) -> None:
-        """Keep the images, in place of what lies here."""
-        self.commit(self.put_parts(images, found))
-
     def put_parts(self, images: CachedImages, found: str) -> CacheIndex:
         """Put all but the index, which makes it a cache. Where that fails nothing is left: a disk may be full."""
         try:

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pydantic import ValidationError
-
 from augment.errors import ConfigError, InputError, IntegrityError
 from augment.objects import ObjectNotFoundError, ObjectStore
+from augment.stored_record import parsed_record
 from augment.types import Manifest, Record, RunPlan, Snapshot, canonical_json, sha256_hex
 
 __all__ = [
@@ -156,16 +155,7 @@ def _read(store: ObjectStore, key: str, kind: type[R]) -> Stored[R]:
         raise _MissingRecordError(f"{store.uri_of(key)} is missing; the dataset is damaged") from error
     if len(data) > MAX_JSON_BYTES:
         raise IntegrityError(f"{store.uri_of(key)} has {len(data)} bytes; no {kind.__name__} is that large")
-    try:
-        record = kind.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise IntegrityError(
-            f"{store.uri_of(key)} is not a valid {kind.__name__} ({where or 'JSON'}: {first['msg']}); "
-            "it is corrupt, or a newer version of augment wrote it"
-        ) from error
-    return Stored(record, sha256_hex(data))
+    return Stored(parsed_record(kind, data, store.uri_of(key)), sha256_hex(data))
 
 
 def _check_run_id(store: ObjectStore, key: str, found: str, expected: str) -> None:

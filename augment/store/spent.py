@@ -9,10 +9,10 @@ is counted. Nothing here decides what is made, and no version refers to it.
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from augment.errors import IntegrityError
-from augment.objects import ObjectNotFoundError, ObjectStore
+from augment.objects import ObjectStore
+from augment.stored_record import stored_record
 from augment.types import Record
 
 __all__ = ["Spent", "put_spent", "spent_key", "stored_spent"]
@@ -45,15 +45,7 @@ def put_spent(store: ObjectStore, job: str, spent: Spent) -> None:
 
 def stored_spent(store: ObjectStore, job: str) -> Spent:
     """What the job has used; nothing where nobody said so. Raises IntegrityError, naming the object, if it is corrupt."""
-    key = spent_key(job)
-    try:
-        return Spent.model_validate_json(store.get(key))
-    except ObjectNotFoundError:
-        return Spent()
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "JSON"
-        raise IntegrityError(
-            f"{store.uri_of(key)} does not say what was spent ({field}: {first['msg']}); a newer version of augment wrote "
-            "it, or remove it: the budget is then counted from nothing"
-        ) from error
+    mend = "a newer version of augment wrote it, or remove it: the budget is then counted from nothing"
+    return (
+        stored_record(Spent, store, spent_key(job), called="record of what was spent", mend=mend) or Spent()
+    )

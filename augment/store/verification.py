@@ -1,9 +1,9 @@
 """Is what is stored what was committed? Every difference is found and named; nothing is repaired.
 
-Shallow: the chain of versions, the digests of manifests and plans, each listed shard's presence and size, and
-what lies among them without being of this dataset; it reads no shard. Deep: every shard's digest, schema, rows and identities, and every image decoded. Sample
-ids need no set in memory to be known as unique: each shard's must be those its plan implies, and a plan whose
-labels differ implies no id twice.
+Shallow: the chain of versions, the digests of manifests and plans, each listed shard's presence and size,
+and what lies among them without being of this dataset; it reads no shard. Deep: every shard's digest,
+schema, rows and identities, and every image decoded. Sample ids need no set in memory to be known as
+unique: each shard's must be those its plan implies, and a plan whose labels differ implies no id twice.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ class VerifyReport:
 def verify(uri: str, version: int | None = None, deep: bool = False) -> VerifyReport:
     """Check one version of a dataset, the newest by default (`uri@3` pins too), and those it descends from.
 
-    Raises InputError if nothing is committed there, ConfigError if there is no such version, and ConfigError or
-    RetryLaterError if the store cannot be read; damage is reported, not raised, save a corrupt snapshot of the version itself (IntegrityError).
+    Raises InputError if nothing is committed there, ConfigError if there is no such version, and ConfigError
+    or RetryLaterError if the store cannot be read. Damage is reported and not raised, but for a corrupt
+    snapshot of the version itself (IntegrityError).
     """
     uri, version = split_version(uri, version)
     store = open_store(uri)
@@ -222,7 +223,7 @@ def _shard_problems(store: ObjectStore, committed: CommittedRun, shard: ShardRec
 
 
 def _mark_problems(where: str, run: RunPlan, spec: ShardSpec, marks: Sequence[RowMarks]) -> Iterator[str]:
-    """The first row made by a recipe that its plan does not know, or that names the wrong number of real images."""
+    """The first row whose recipe its plan does not have, or that names too many or too few real images."""
     classes = [piece.class_index for piece in spec.pieces for _ in range(piece.count)]
     for row, (class_index, each) in enumerate(zip(classes, marks, strict=True)):
         if each.recipe not in run.recipes_of(run.plan.classes[class_index]):

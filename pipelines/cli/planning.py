@@ -52,12 +52,16 @@ def plan(
     progress: Mode = "auto",
 ) -> None:
     """Say how many samples each class needs, what the preset chooses, and what it all costs. Makes nothing."""
+    from augment.config import unused_sections
     from pipelines.planning import census_for, existing_for, plan_for
     from pipelines.presets import local_hardware, settled
+    from pipelines.progress import log
 
     seconds = None if probe is None else _seconds(probe)
     loaded = load(config, [*(set_ or []), *(f"cost.prices.{each}" for each in price or [])])
     shown = progress_of(progress, quiet)
+    for line in unused_sections(loaded):
+        log.warning("%s", line)
     labelled = census_of(loaded, deep, shown)
     census = census_for(loaded, labelled)
     planned = plan_for(loaded, census.counts, existing_for(loaded))
@@ -119,14 +123,17 @@ def _print(
 
     console = standard_output()
     console.print(plan_chart(planned))
+    if not planned.rows:  # neither a model nor a sample: what they would be made with says nothing
+        console.print(plan_summary(planned, None))
+        console.print(f"nothing to make: {why_nothing(loaded)}")
+        return
     cost = cost_of(planned, preset.config, hardware) if measured is None else None
     console.print(plan_summary(planned, cost))
     if measured is not None:
         console.print(forecast_table(measured.forecast))
-    if not planned.rows:
-        console.print(f"nothing to make: {why_nothing(loaded)}")
-    if planned.trains or not planned.rows:
-        console.print(chosen_table(preset.chosen, hardware, preset.warnings))
+    if not planned.trains:
+        return
+    console.print(chosen_table(preset.chosen, hardware, preset.warnings))
     asked = measured is not None or not preset.chosen
     if not asked and (loaded.ray.address or os.environ.get("RAY_ADDRESS")) not in (None, "local"):
         console.print("the Ray cluster was not asked: on it, the choice may differ", style="dim")

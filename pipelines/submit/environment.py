@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator
 
 from augment.strict_yaml import redact
 
-__all__ = ["refuse_secrets", "refuse_secrets_in"]
+__all__ = ["CommandWords", "Environment", "refuse_secrets", "refuse_secrets_in"]
 
 T = TypeVar("T")
 
@@ -48,6 +50,13 @@ def refuse_secrets_in(free: T) -> T:
         if redact(text) != text:
             raise ValueError(f"a URI in it holds credentials, {_INSTEAD}")
     return free
+
+
+Environment = Annotated[dict[str, str], AfterValidator(refuse_secrets)]
+"""A field of a backend's settings: environment variables by name."""
+
+CommandWords = Annotated[tuple[str, ...], AfterValidator(refuse_secrets_in)]
+"""A field of a backend's settings: the words of a command, or lines of a shell."""
 
 
 def _speaks_of_a_secret(name: str) -> bool:

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from augment.types import ConfigModel
-from pipelines.submit.environment import refuse_secrets, refuse_secrets_in
+from pipelines.submit.environment import CommandWords, Environment, refuse_secrets_in
 
 __all__ = ["CpuGroup", "GenerateGroup", "HeadGroup", "KubeRaySettings", "TrainerGroup", "WorkerGroup"]
 
@@ -103,7 +103,7 @@ class KubeRaySettings(ConfigModel):
     ray_version: str | None = Field(default=None, pattern=r"^\d+\.\d+\.\d+$")
     """Ray's version in the image; `null`: the one installed here."""
 
-    command: tuple[str, ...] = Field(default=("augment",), min_length=1)
+    command: CommandWords = Field(default=("augment",), min_length=1)
     """How `augment` is called in the image."""
 
     head_service_account: str = "augment-head"
@@ -134,7 +134,7 @@ class KubeRaySettings(ConfigModel):
     grace_s: int = Field(default=90, ge=60)
     """Seconds that an evicted pod has; Ray drains it for 30."""
 
-    env: dict[str, str] = Field(default={})
+    env: Environment = Field(default={})
     """Environment of all pods, never a secret."""
 
     head: HeadGroup = HeadGroup()
@@ -144,16 +144,6 @@ class KubeRaySettings(ConfigModel):
 
     merge_patch: dict[str, Any] = Field(default={})
     """Merged into the RayJob (RFC 7386: maps are merged, `null` removes, lists are replaced)."""
-
-    @field_validator("env")
-    @classmethod
-    def _env_holds_no_secret(cls, env: dict[str, str]) -> dict[str, str]:
-        return refuse_secrets(env)
-
-    @field_validator("command")
-    @classmethod
-    def _command_holds_no_secret(cls, command: tuple[str, ...]) -> tuple[str, ...]:
-        return refuse_secrets_in(command)
 
     @field_validator("merge_patch")
     @classmethod

@@ -1,7 +1,8 @@
 """Backend `local`: a detached `augment run` on this machine, with its log and exit code in a folder.
 
-The folder is an attempt's own, by name and nonce: how a job of the same name ended, of a dataset that was deleted or of
-another one, is not found in it. Whether it lives is told by a lock that its process holds, not by a process id, which another may have by now.
+The folder is an attempt's own, by name and nonce: how a job of the same name ended, of a dataset that was
+deleted or of another one, is not found in it. Whether it lives is told by a lock that its process holds, not
+by a process id, which another may have by now.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from pipelines.submit.contract import (
     ended_with,
     run_command,
 )
+from pipelines.submit.log_file import text_of
 
 __all__ = ["LocalBackend", "LocalSettings"]
 
@@ -39,9 +41,9 @@ POLL_S = 0.5
 KILLED_AFTER_S = 60.0
 LOCK_TRIES, LOCK_TRY_S = 10, 0.05
 
-# In the background, so that it is nobody's child; it outlives a SIGTERM to its group long enough to write the exit code
-# down, in a file that appears all at once. The driver is told by its own number: Ray's processes are of the same group,
-# and have to live for as long as it takes a snapshot.
+# In the background, so that it is nobody's child; it outlives a SIGTERM to its group long enough to write
+# the exit code down, in a file that appears all at once. The driver is told by its own number: Ray's
+# processes are of the same group, and have to live for as long as it takes a snapshot.
 _SUPERVISOR = (
     'folder=$1; shift; echo $$ > "$folder/group"; '
     '{ trap : TERM; "$@" & echo $! > "$folder/driver.part" && mv "$folder/driver.part" "$folder/driver"; wait $!; '
@@ -121,15 +123,7 @@ class LocalBackend:
         path = folder / "log"
         if not path.exists():
             return
-        with path.open(encoding="utf-8", errors="replace") as file:
-            while True:
-                alive = follow and _running(folder)  # asked before the read, so that nothing is missed
-                if text := file.read():
-                    yield text
-                elif not alive:
-                    return
-                else:
-                    time.sleep(POLL_S)
+        yield from text_of(path, lambda: follow and _running(folder), every_s=POLL_S)
 
     def cancel(self, name: str, nonce: str = "") -> None:
         """See Backend."""

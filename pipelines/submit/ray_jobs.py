@@ -33,7 +33,7 @@ from pipelines.submit.contract import (
     never_started,
     run_command,
 )
-from pipelines.submit.environment import refuse_secrets, refuse_secrets_in
+from pipelines.submit.environment import CommandWords, Environment
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
@@ -77,14 +77,14 @@ class RayJobsSettings(ConfigModel):
     ca_file: str | None = None
     """Certificates to check an https address with, instead of the system's."""
 
-    command: tuple[str, ...] = Field(default=("augment",), min_length=1)
+    command: CommandWords = Field(default=("augment",), min_length=1)
     """How `augment` is called on the cluster."""
 
     py_modules: tuple[str, ...] = ()
     """Folders of Python packages to ship from here, such as those of `augment` and `pipelines` themselves; empty where
     the cluster's image has them."""
 
-    env: dict[str, str] = Field(default={})
+    env: Environment = Field(default={})
     """Environment of the job. Never a secret: those belong to the nodes' own environment or role."""
 
     stop_s: float = Field(default=30.0, gt=0)
@@ -98,16 +98,6 @@ class RayJobsSettings(ConfigModel):
         if not re.match(r"https?://", address):
             raise ValueError(f"{address} is not the dashboard's address; give http://HEAD:8265")
         return address.rstrip("/")
-
-    @field_validator("env")
-    @classmethod
-    def _env_holds_no_secret(cls, env: dict[str, str]) -> dict[str, str]:
-        return refuse_secrets(env)
-
-    @field_validator("command")
-    @classmethod
-    def _command_holds_no_secret(cls, command: tuple[str, ...]) -> tuple[str, ...]:
-        return refuse_secrets_in(command)
 
 
 class RayJobsBackend:

@@ -15,11 +15,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from augment.config import Config
-from augment.errors import ConfigError, InputError, IntegrityError
+from augment.errors import ConfigError, InputError
 from augment.objects import ObjectNotFoundError, ObjectStore
+from augment.stored_record import parsed_record, stored_record
 from augment.types import Record
 from pipelines.submit.contract import JobStatus, Submission, checked_run_id, job_name
 
@@ -169,10 +168,7 @@ def put_ending(store: ObjectStore, attempt: Attempt, status: JobStatus) -> JobSt
 
 def seen_ending(store: ObjectStore, attempt: Attempt) -> JobStatus | None:
     """How the attempt ended, where anyone has seen it."""
-    try:
-        return _read(store, _ending_key(attempt), JobStatus)
-    except ObjectNotFoundError:
-        return None
+    return stored_record(JobStatus, store, _ending_key(attempt))
 
 
 def config_name(submission: Submission) -> str:
@@ -198,13 +194,4 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _read(store: ObjectStore, key: str, kind: type[R]) -> R:
-    data = store.get(key)
-    try:
-        return kind.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "JSON"
-        raise IntegrityError(
-            f"{store.uri_of(key)} is not a valid {kind.__name__} ({where}: {first['msg']}); it is corrupt, or a newer "
-            "version of augment wrote it"
-        ) from error
+    return parsed_record(kind, store.get(key), store.uri_of(key))

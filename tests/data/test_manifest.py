@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 import uuid
@@ -77,6 +78,8 @@ def test_an_image_that_is_not_there_is_bad_by_name_and_spares_the_others() -> No
         ("/etc/hostname", "names no local file"),
         ("file:///etc/hostname", "names no local file"),
         ("~/x.png", "names no local file"),
+        ("x/s3://bucket/x.png", "no plain path"),
+        ("://x.png", "no plain path"),
     ],
 )
 def test_a_place_that_is_not_allowed_is_bad_and_no_secret_is_repeated(place: str, reason: str) -> None:
@@ -139,7 +142,7 @@ def test_a_jsonl_line_that_cant_be_used_is_bad_by_its_number(line: str, reason: 
             b"image_url,label\na.png,x\n",
             "has no column 'uri', 'path' or 'file_name'; its columns are image_url, label",
         ),
-        (b"path,class\na.png,x\n", r"has no column 'label'; .*set source\.label_column"),
+        (b"path,kind\na.png,x\n", r"has no column 'label'; .*set source\.label_column"),
         (b"path,label,label\na.png,x,x\n", "has two columns 'label'"),
         (b"path,label\n", "holds no labelled image"),
     ],
@@ -160,6 +163,66 @@ def test_any_file_may_be_a_manifest_if_the_config_says_so() -> None:
     with pytest.raises(InputError, match="its name tells no format"):
         source_of("path,label\na.png,x\n", "rows.txt")
     assert source_of("path,label\na.png,x\n", "rows.txt", format="csv").counts().counts.total == 1
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "filename,class",
+        "image_id,label",
+        "image,labels",
+        "file,category",
+        "filepath,target",
+        "image_path,class",
+    ],
+)
+def test_usual_columns_are_taken_where_the_first_line_names_an_image_that_is_there(header: str) -> None:
+    source = source_of(f"{header}\na.png,x\na.png,y\n")
+    assert [info.name for info in source.listing().classes] == ["x", "y"]
+    assert source.names() == ["a.png", "a.png"]
+    lines = [json.dumps(dict(zip(header.split(","), ("a.png", label), strict=True))) for label in "xy"]
+    assert source_of("\n".join(lines), "rows.jsonl").listing().labels_B.tolist() == [0, 1]
+
+
+def test_a_sure_column_is_taken_before_a_usual_one_and_nothing_is_asked_of_it() -> None:
+    assert source_of("filename,path,class,label\na.png,gone.png,x,y\n").names() == ["gone.png"]
+    assert source_of("image_id,filename,label\n17,a.png,y\n").names() == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "id,breed\n000bec18,boxer\n",
+            "has no column 'uri', 'path' or 'file_name'; its columns are id, breed; rename one, or set source.image_column",
+        ),
+        ("image_id,label\n100001,3\n", "and 'image_id' holds '100001', which is no image by its suffix; its columns"),
+        ("image_id,label\nb.png,3\n", "and 'image_id' holds 'b.png', which does not lie there; its columns"),
+        ("filename,class\n../a.png,x\n", "'filename' holds '../a.png', which does not lie there"),
+        ("filename,class\ns3://u:hunter2@b/a.png,x\n", "holds 's3://***@b/a.png', which does not lie there"),
+        ("filename,breed\na.png,x\n", "has no column 'label'; its columns are filename, breed; set source.label_column"),
+        (
+            "path,class,category\na.png,x,y\n",
+            "several that may be it, 'class' and 'category'; its columns are path, class, category; set",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_not_sure_is_not_guessed_and_the_columns_and_fields_are_named(
+    text: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=re.escape(message)) as raised:
+        source_of(text).counts()
+    assert "hunter2" not in str(raised.value)
+
+
+def test_columns_that_a_config_names_are_the_only_ones() -> None:
+    with pytest.raises(InputError, match="has no column 'kind'"):
+        source_of("path,class\na.png,x\n", label_column="kind").counts()
+    with pytest.raises(
+        InputError, match="has no column 'uri', 'path' or 'file_name'; its columns are filename"
+    ):
+        source_of("filename,class\na.png,x\n", image_column="place").counts()
+    assert source_of("filename,class\ngone.png,x\n", image_column="filename").names() == ["gone.png"]
 
 
 def test_the_columns_may_have_other_names() -> None:

@@ -48,6 +48,7 @@ def test_auto_refuses_to_choose_between_parquet_and_images(tmp_path: Path) -> No
         ("rows.jsonl", '{"uri": "img/000.png", "kind": "x"}\n', "rows.jsonl and source.label_column to"),
         ("labels.csv", "id,label\n000,x\n", "labels.csv and source.image_column to its column of places, or"),
         ("metadata.jsonl", '{"file_name": "img/000.png", "label": 1}\n', "set source.uri to {root}/metadata"),
+        ("train.csv", "image_id,class\n000.png,x\n", "set source.uri to {root}/train.csv, or set"),
         ("img/metadata.csv", "file_name,text\n000.png,x\n", "img/metadata.csv and source.label_column to"),
     ],
 )
@@ -64,7 +65,7 @@ def test_auto_refuses_to_choose_between_folders_of_images_and_a_list_of_them(
 
 def test_a_csv_that_lists_no_images_leaves_class_folders_what_they_are(tmp_path: Path) -> None:
     beside = {
-        "sizes.csv": b"class,pixels\na,3\n", "empty.csv": b"", "odd.csv": b'"', "binary.csv": b"\xff\xfe",
+        "sizes.csv": b"class,pixels\na,3\n", "classes.csv": b"id,class\n0,a\n", "files.csv": b"file,bytes\na,3\n", "empty.csv": b"", "odd.csv": b'"', "binary.csv": b"\xff\xfe",
         "notes.jsonl": b"not JSON\n", "a/boxes.csv": b"path,label\n000.png,x\n",
     }  # fmt: skip
     source = open_source(

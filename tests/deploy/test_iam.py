@@ -34,6 +34,7 @@ PERMISSION = {  # of each call to S3 that the store makes
     "get_object": "s3:GetObject",
     "list_objects_v2": "s3:ListBucket",
     "delete_object": "s3:DeleteObject",
+    "delete_objects": "s3:DeleteObject",
 }
 
 

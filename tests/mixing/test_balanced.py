@@ -342,6 +342,20 @@ def test_torch_takes_a_transform_and_evens_ranks_out(sides: Sides) -> None:
     assert all(len(row) == 2 for row in rows)
 
 
+@pytest.mark.parametrize(("rows_a_batch", "drop_last"), [(4, False), (4, True), (9, False), (30, True)])
+def test_torch_says_how_many_batches_an_epoch_has(sides: Sides, rows_a_batch: int, drop_last: bool) -> None:
+    """Without a `len`, which a loader would believe, and be wrong with workers."""
+    import torch
+
+    images = sides.mix().to_torch(rank=1, world_size=2)  # 14 of 27 rows
+    assert images.rows == 14
+    loader = torch.utils.data.DataLoader(images, batch_size=rows_a_batch, drop_last=drop_last)
+    assert len(list(loader)) == images.steps_per_epoch(rows_a_batch, drop_last=drop_last)
+    assert not hasattr(images, "__len__")
+    with pytest.raises(ConfigError, match="batch_size=0"):
+        images.steps_per_epoch(0)
+
+
 def test_torch_goes_on_within_an_epoch(sides: Sides) -> None:
     import torch
 
@@ -391,6 +405,7 @@ def test_an_epoch_goes_on_batch_by_batch_with_workers_and_bad_images(
         return [[image_CHW.numpy().tobytes() for image_CHW in image_BCHW] for image_BCHW, _ in loader]
 
     whole = batches(0)
+    assert len(whole) == images.steps_per_epoch(7, workers=3, drop_last=drop_last)
     assert sum(map(len, whole)) == (56 if drop_last else 62)  # of 20, 21 and 21 rows
     for done in range(1, len(whole)):
         assert batches(done) == whole[done:]
@@ -408,6 +423,45 @@ def test_hugging_face_reads_the_mix_sharded(sides: Sides) -> None:
             pixels_CHW = np.asarray(one["image"]).transpose(2, 0, 1)
             seen[pixels_CHW.tobytes(), one["label"], one["is_synthetic"]] += 1
     assert seen == expected_pixels(sides)
+
+
+@pytest.mark.parametrize("shards", [8, 3, 1])
+def test_hugging_face_gives_every_rank_as_many_rows(tmp_path: Path, sides: Sides, shards: int) -> None:
+    """62 rows, 16 of them bad, by 3 ranks: 20 each, whatever number of shards was asked for."""
+    from datasets.distributed import split_dataset_by_node
+
+    mix = augment.open_balanced(with_bad_images(tmp_path), sides.synthetic, 0, buffer_rows=4)
+    mixed = mix.to_hf(shards=shards, even=True, world_size=3)
+    assert mixed.num_shards == {8: 9, 3: 3, 1: 3}[shards]
+    ranks = [
+        [np.asarray(one["image"]).tobytes() for one in split_dataset_by_node(mixed, rank, 3)]
+        for rank in range(3)
+    ]
+    assert [len(rows) for rows in ranks] == [mix.rows // 3] * 3 == [20] * 3
+    assert (
+        len({row for rows in ranks for row in rows}) >= 46 - 62 % 3
+    )  # every good one, but for those left out
+
+
+def test_hugging_face_ranks_are_even_shard_by_shard(sides: Sides) -> None:
+    """So that the same loader workers give every rank as many batches: 27 rows by 2 ranks of 3 shards each."""
+    mixed = sides.mix().to_hf(shards=6, even=True, world_size=2)
+    sizes = [len(list(mixed.shard(6, number))) for number in range(6)]
+    assert sizes[0::2] == sizes[1::2] == [4, 4, 5]
+
+
+def test_hugging_face_ranks_are_torch_distributeds_unless_they_are_given(sides: Sides) -> None:
+    import torch
+
+    assert sides.mix().to_hf(even=True).num_shards == 8
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        assert sides.mix().to_hf(shards=5, even=True).num_shards == 5
+        assert len(list(sides.mix().to_hf(shards=5, even=True))) == 27  # one rank: nothing is left out
+    finally:
+        torch.distributed.destroy_process_group()
+    with pytest.raises(ConfigError, match="world_size=3 has no effect without even=True"):
+        sides.mix().to_hf(world_size=3)
 
 
 def test_ray_data_reads_the_mix(ray_and_s3: SeaweedServer, sides: Sides) -> None:

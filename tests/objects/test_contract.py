@@ -69,6 +69,21 @@ def test_delete_removes_and_forgives(store: ObjectStore) -> None:
     assert list(store.list()) == []
 
 
+def test_many_are_deleted_at_once_and_missing_ones_forgiven(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("augment.objects.s3._DELETED_KEYS", 3)
+    odd = ["a/ü & <x>.png", "a/b c%20'\"[1].png"]
+    keys = [*(f"data/{index}" for index in range(7)), *odd]
+    for key in [*keys, "data/stays"]:
+        store.put(key, b"x")
+    store.delete_all(key for key in [*keys, "data/never-there"])
+    assert [found.key for found in store.list()] == ["data/stays"]
+    store.delete_all([])
+    store.delete_all(["data/stays"])
+    assert list(store.list()) == []
+
+
 def test_an_empty_store_lists_nothing(store: ObjectStore) -> None:
     assert list(store.list()) == []
     assert list(store.list("data/")) == []

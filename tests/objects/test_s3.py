@@ -7,8 +7,10 @@ import socket
 import traceback
 from collections.abc import Callable, Iterator
 from itertools import count
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from augment.errors import AugmentError, ConfigError, RetryLaterError
 from augment.objects import S3Store, open_store
@@ -65,6 +67,64 @@ def test_a_listing_goes_on_after_a_failed_page(behind: Behind, monkeypatch: pyte
     for index in range(6):
         store.put(f"k{index}", b"")
     assert [found.key for found in store.list()] == [f"k{index}" for index in range(6)]
+
+
+def test_many_are_deleted_by_few_requests_which_are_tried_again(behind: Behind) -> None:
+    requests: list[tuple[str, str]] = []
+
+    def fault(method: str, path: str) -> str:
+        requests.append((method, path))
+        return "503" if len(requests) == 4 else "pass"
+
+    store = behind(fault)
+    keys = ["a", "b", "c"]
+    for key in keys:
+        store.put(key, b"")
+    store.delete_all(keys)
+    assert [method for method, _ in requests] == ["PUT"] * 3 + ["POST"] * 2
+    assert all("?delete" in path for _, path in requests[3:])
+    assert list(store.list()) == []
+
+
+@pytest.mark.parametrize("status", ["400", "405", "501"])
+def test_a_server_that_deletes_one_at_a_time_alone_is_asked_so(behind: Behind, status: str) -> None:
+    store = behind(lambda method, path: status if method == "POST" else "pass")
+    for key in ("a", "b"):
+        store.put(key, b"")
+    store.delete_all(["a", "b"])
+    assert list(store.list()) == []
+
+
+def test_a_key_that_may_not_be_deleted_is_named_and_one_that_could_not_be_is_tried_again(
+    s3_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As AWS answers: 200, and an error for each key that is still there."""
+    store = S3Store(s3_uri)
+    keys = ["data/gone", "data/busy", "data/kept"]
+    for key in keys:
+        store.put(key, b"")
+    client = store._client
+    base = store.uri.removeprefix("s3://").partition("/")[2]
+
+    class Refusing:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(client, name)
+
+        def delete_objects(self, **request: Any) -> Any:
+            client.delete_object(Bucket=request["Bucket"], Key=request["Delete"]["Objects"][0]["Key"])
+            codes = {"data/busy": "InternalError", "data/kept": "AccessDenied"}
+            return {"Errors": [{"Key": f"{base}/{key}", "Code": code} for key, code in codes.items()]}
+
+        def delete_object(self, **request: Any) -> Any:
+            if request["Key"].endswith("data/kept"):
+                refused = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+                raise ClientError(refused, "DeleteObject")
+            return client.delete_object(**request)
+
+    monkeypatch.setattr(S3Store, "_client", Refusing())
+    with pytest.raises(ConfigError, match=r"/data/kept: access denied"):
+        store.delete_all(keys)
+    assert [found.key for found in store.list()] == ["data/kept"]
 
 
 def test_a_store_that_stays_busy_asks_to_try_later(behind: Behind) -> None:

@@ -121,6 +121,28 @@ def test_plan_says_what_the_preset_chooses_and_leaves_out_what_is_set(config_fil
     assert none["preset"]["chosen"] == []
 
 
+def test_plan_says_that_nothing_is_to_be_made_and_shows_no_choice_of_a_model(config_file: Path) -> None:
+    """Neither where classes are full already, nor, beside samples, where no class is made by a generator."""
+    full = augment("plan", "-c", config_file, "--set", "balance.strategy={bars: 24, dots: 9, rings: 6}")
+    copied = augment("plan", "-c", config_file, "--set", "recipe=duplicate")
+
+    assert full.returncode == copied.returncode == 0, full.stderr + copied.stderr
+    assert "nothing to make: every class is full already" in full.stdout
+    assert not [word for word in ("train.gamma", "Guessing", "Generating") if word in full.stdout]
+    assert "Generating" in copied.stdout
+    assert "train.gamma" not in copied.stdout
+
+
+def test_plan_names_a_section_whose_recipe_no_class_has(config_file: Path) -> None:
+    done = augment(
+        "plan", "-c", config_file, "--set", "recipe=duplicate", "--set", "classic.preset=textures", "--json"
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert {row["recipe"] for row in json.loads(done.stdout)["classes"]} == {"duplicate"}
+    assert "WARNING classic: no class has the recipe classic, so this section has no effect" in done.stderr
+
+
 def test_inspect_deep_names_the_bad_files(config_file: Path, source_folder: Path) -> None:
     (source_folder / "bars/000.png").write_bytes(b"no image at all")
 

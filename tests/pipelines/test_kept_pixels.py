@@ -9,11 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import ray
-from hypothesis import given
-from hypothesis import strategies as st
 
 from augment.config import Config
 from augment.errors import InputError
@@ -22,7 +19,7 @@ from augment.store.models import ModelFolder, SourceRecord
 from augment.store.pixel_cache import PIXEL_CACHES
 from augment.types import canonical_json
 from pipelines.cluster import Cluster
-from pipelines.ingest import DecodedImages, ingest, tasks_for
+from pipelines.ingest import DecodedImages, ingest
 from pipelines.job_source import JobSource
 from pipelines.kept_pixels import cache_key
 from pipelines.progress import Progress, log
@@ -283,29 +280,3 @@ def test_a_store_that_takes_no_cache_hinders_nothing(
     assert images.counts.total == 6
     assert "the pixels are not kept, and the next run decodes them again" in said.text
     assert "a file is in the way" in said.text
-
-
-# ---- how chunks are shared out ---------------------------------------------------------------------------
-
-
-@given(chunks=st.integers(1, 100_000), cpus=st.floats(0.5, 5_000))
-def test_tasks_are_neither_more_than_chunks_nor_longer_than_sixteen_of_them(chunks: int, cpus: float) -> None:
-    tasks = tasks_for(chunks, cpus)
-    assert 1 <= tasks <= chunks
-    assert -(-chunks // tasks) <= 16
-    assert tasks == chunks or tasks >= min(chunks, int(8 * cpus))
-
-
-def test_the_order_of_images_does_not_follow_from_how_chunks_are_shared_out(
-    pictures: dict[str, bytes], tmp_path: Path, quiet: Progress, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_folder(pictures, tmp_path / "images")
-    monkeypatch.setattr("augment.data.folder._CHUNK_FILES", 3)
-    found = []
-    for tasks in (1, 2, 13):
-        monkeypatch.setattr("pipelines.ingest.tasks_for", lambda chunks, cpus, tasks=tasks: tasks)
-        parts = {"source": {"cache_gb": 0.0}, "image": {"size": 16, "channels": 1}}
-        images, _ = source_of(tmp_path, quiet, **parts).decoded()
-        found.append((images.sha256, ray.get(images.names), np.asarray(ray.get(images.class_index)).tolist()))
-    assert found[0] == found[1] == found[2]
-    assert found[0][1] == sorted(pictures)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -70,6 +72,57 @@ def test_a_line_tells_done_of_total_and_the_time_left(
         "level": "info", "message": "train: 500 of 1000 steps, 512 images/s, 50 s left", "stage": "train",
         "done": 500, "total": 1000, "unit": "steps", "eta_s": 50.0, "per_s": 10.0, "shard": 7,
     }  # fmt: skip
+
+
+def test_a_silence_says_what_is_waited_for_until_there_is_news(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
+    with Progress("json").stage("train", total=1_000, unit="steps") as stage:
+        stage.waits_for("2 worker(s) to start")
+        for seconds in (29.0, 30.0, 45.0, 60.0):
+            now[0] = seconds
+            stage.tell_silence()
+        stage.advance_to(50)
+        assert stage.tell_silence() == 30.0
+        now[0] = 95.0
+        stage.tell_silence()
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["message"], line["silent_s"]) for line in told if "silent_s" in line] == [
+        ("train: still waiting for 2 worker(s) to start, 30 s so far", 30.0),
+        ("train: still waiting for 2 worker(s) to start, 60 s so far", 60.0),
+        ("train: 50 of 1000 steps, still at work: no news for 35 s", 35.0),
+    ]
+
+
+def test_a_stage_tells_its_silences_by_itself_but_for_those_that_an_inner_one_fills(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress_module, "STILL_EVERY_S", 0.02)
+    heard, enough = list[str](), threading.Event()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+            if sum(": still at work" in line for line in heard) == 3:
+                enough.set()
+
+    shown = Progress("log")
+    log.addHandler(Listener())
+    with shown.stage("report"), shown.stage("fidelity"):
+        assert enough.wait(30)
+    assert {line.partition(",")[0] for line in heard if "still" in line} >= {"fidelity: still at work"}
+    inner = heard[: heard.index(next(line for line in heard if line.startswith("fidelity: done")))]
+    assert not [line for line in inner if line.startswith("report")]
+
+
+def test_nobody_listens_for_silences_where_no_lines_are_written() -> None:
+    with Progress("none").stage("train"):
+        assert "augment-silence" not in {thread.name for thread in threading.enumerate()}
+    with Progress("log").stage("train"):
+        assert "augment-silence" in {thread.name for thread in threading.enumerate()}
+    assert "augment-silence" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_limit_runs_on_between_two_reports(monkeypatch: pytest.MonkeyPatch) -> None:

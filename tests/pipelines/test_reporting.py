@@ -109,7 +109,7 @@ def test_lift_of_another_model_is_shown_with_a_warning() -> None:
 def test_a_damaged_answer_is_named() -> None:
     dataset = with_lift()
     dataset.store.put("_lift/0123456789abcdef/lift.json", b"{}")
-    with pytest.raises(IntegrityError, match=r"lift\.json is not a valid record"):
+    with pytest.raises(IntegrityError, match=r"lift\.json is not a valid LiftResult"):
         report_of(dataset)
 
 

@@ -20,6 +20,7 @@ from augment.errors import ConfigError
 from augment.gan.config import TrainConfig
 from augment.gan.critic import frozen_critic
 from augment.gan.generator import read_info
+from augment.gan.report import Report
 from augment.objects import open_store
 from augment.store.models import ModelFolder
 from pipelines.board import logging_to, new_board, watching
@@ -27,7 +28,8 @@ from pipelines.cluster import Cluster
 from pipelines.look import load_real_samples
 from pipelines.progress import Progress, log
 from pipelines.run import train
-from pipelines.train import _cpus_per_worker, _failure_config, _start_timeout
+from pipelines.train import _count_of_workers, _cpus_per_worker, _failure_config, _show, _start_timeout
+from pipelines.train_worker import Begun
 from tests.pipelines.conftest import Finished, png, train_workers_below, wait_until
 
 TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
@@ -167,3 +169,34 @@ def test_an_elastic_start_is_tried_often_and_briefly_unless_the_user_says_otherw
     monkeypatch.setenv(TIMEOUT, "7")
     with _start_timeout(TrainConfig(workers=(1, 2))):
         assert os.environ[TIMEOUT] == "7"
+
+
+def test_workers_that_have_started_are_told_and_then_their_first_report_is_waited_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.progress.STILL_EVERY_S", 0.0)
+    monkeypatch.setattr("pipelines.progress.LOG_EVERY_S", 0.0)
+    settings = TrainConfig(log_every=50)
+    handlers, level, propagate = log.handlers[:], log.level, log.propagate
+    try:
+        with Progress("none").stage("train", total=200, unit="steps") as stage:
+            Progress("log")
+            stage.waits_for(f"{_count_of_workers(settings)} to start")
+            stage.tell_silence()
+            _show(stage, Begun(workers=2), settings)
+            stage.tell_silence()
+            _show(stage, Report(step=50, images_seen=1600, images_per_second=9.0, values={}), settings)
+            stage.tell_silence()
+    finally:
+        log.handlers[:], log.propagate = handlers, propagate
+        log.setLevel(level)
+    said = [
+        line.partition(" INFO ")[2].partition(", 0 s")[0] for line in capsys.readouterr().err.splitlines()
+    ]
+    assert said[:4] == [
+        "train: still waiting for 1 worker(s) to start",
+        "train: 2 worker(s) started",
+        "train: still waiting for the first report, which comes each 50 steps (train.log_every)",
+        "train: 50 of 200 steps, still at work: no news for 0 s",
+    ]
+    assert _count_of_workers(TrainConfig(workers=(1, 4))) == "1 to 4 worker(s)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -176,6 +176,10 @@ class WatchedStore:
 
     def delete(self, key: str) -> None:
         self._around(lambda: self._store.delete(key))
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        for key in keys:  # a request for many may be cut off after any of them
+            self.delete(key)
 
     def uri_of(self, key: str) -> str:
         return self._store.uri_of(key)

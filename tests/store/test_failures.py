@@ -39,5 +39,5 @@ def test_a_failure_reads_as_a_sentence() -> None:
 def test_a_record_that_is_none_of_ours_is_refused(store_uri: str) -> None:
     store = open_store(store_uri)
     store.put(f"_runs/{RUN}/failures.json", b"{")
-    with pytest.raises(IntegrityError, match=r"failures\.json is not a valid record"):
+    with pytest.raises(IntegrityError, match=r"failures\.json is not a valid record of failures"):
         read_failures(store, RUN)

@@ -40,6 +40,10 @@ def keys(cache: PixelCache) -> list[str]:
     return [found.key for found in cache.store.list()]
 
 
+def keep(cache: PixelCache, given: CachedImages, found: str) -> None:
+    cache.commit(cache.put_parts(given, found))
+
+
 def read(cache: PixelCache) -> CachedImages:
     index = cache.index()
     assert index is not None
@@ -59,7 +63,7 @@ def assert_equal(found: CachedImages, expected: CachedImages) -> None:
 def test_images_come_back_from_every_store_with_what_was_found(store_uri: str) -> None:
     cache = PixelCache(open_store(store_uri), KEY)
     assert cache.index() is None
-    cache.write(images(), "two were bad")
+    keep(cache, images(), "two were bad")
     index = cache.index()
     assert index is not None
     assert (index.found, index.images, index.image.size, index.image.channels) == ("two were bad", 7, 16, 3)
@@ -73,7 +77,7 @@ def test_images_come_back_however_they_are_cut_into_parts(count: int, channels: 
     cache, given_images = memory(), images(count, 16, channels, seed=count)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pixel_cache, "_PART_BYTES", part_bytes)
-        cache.write(given_images, "")
+        keep(cache, given_images, "")
     index = cache.index()
     assert index is not None
     assert len(index.parts) == -(-count // max(1, part_bytes // (256 * channels)))
@@ -94,7 +98,7 @@ def test_a_worker_gets_its_cache_by_pickle_and_gives_the_images_as_three_values(
 def test_the_same_images_lie_under_the_same_keys() -> None:
     once, again = memory(), memory()
     for cache in (once, again, again):
-        cache.write(images(), "")
+        keep(cache, images(), "")
     assert keys(once) == keys(again)
 
 
@@ -105,7 +109,7 @@ def test_the_same_images_lie_under_the_same_keys() -> None:
 @given(data=st.data())
 def test_no_changed_byte_of_any_object_is_believed(data: st.DataObject) -> None:
     cache = memory()
-    cache.write(images(count=2, channels=1), "found")
+    keep(cache, images(count=2, channels=1), "found")
     key = data.draw(st.sampled_from(keys(cache)))
     content = bytearray(cache.store.get(key))
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
@@ -117,7 +121,7 @@ def test_no_changed_byte_of_any_object_is_believed(data: st.DataObject) -> None:
 
 def test_a_part_that_is_missing_is_named() -> None:
     cache = memory()
-    cache.write(images(), "")
+    keep(cache, images(), "")
     for key in [key for key in keys(cache) if not key.endswith("index.json")]:
         content = cache.store.get(key)
         cache.store.delete(key)
@@ -130,7 +134,7 @@ def test_a_part_that_is_missing_is_named() -> None:
 
 def test_a_part_of_other_length_is_not_laid_over_its_neighbours() -> None:
     cache = memory()
-    cache.write(images(), "")
+    keep(cache, images(), "")
     index = cache.index()
     assert index is not None
     fewer = index.model_copy(update={"parts": (index.parts[0].model_copy(update={"images": 6}),)})
@@ -154,10 +158,10 @@ def test_without_its_index_what_a_killed_writer_left_is_nothing() -> None:
 
 def test_writing_again_mends_what_was_damaged() -> None:
     cache = memory()
-    cache.write(images(), "")
+    keep(cache, images(), "")
     for key in keys(cache):
         cache.store.put(key, b"rust")
-    cache.write(images(), "")
+    keep(cache, images(), "")
     assert_equal(read(cache), images())
 
 
@@ -180,7 +184,7 @@ def test_a_disk_that_fills_up_keeps_nothing_of_it(room: int, monkeypatch: pytest
     store.room = room  # three parts, and their rows: four objects
     cache = PixelCache(store, KEY)
     with pytest.raises(RetryLaterError, match="no space left"):
-        cache.write(images(), "")
+        keep(cache, images(), "")
     assert keys(cache) == []
 
 
@@ -216,8 +220,8 @@ def unused(store: ObjectStore) -> list[str]:
 
 
 def test_a_cache_that_nobody_used_may_go_and_its_index_goes_first(aged: Aged) -> None:
-    PixelCache(aged, KEY).write(images(), "")
-    PixelCache(aged, OTHER).write(images(), "")
+    keep(PixelCache(aged, KEY), images(), "")
+    keep(PixelCache(aged, OTHER), images(), "")
     assert unused(aged) == []
     old = age(aged, f"_cache/pixels/{KEY}/")
     assert unused(aged) == sorted(old, key=lambda key: (not key.endswith("index.json"), key))
@@ -226,7 +230,7 @@ def test_a_cache_that_nobody_used_may_go_and_its_index_goes_first(aged: Aged) ->
 
 def test_a_cache_that_was_read_since_stays_whole(aged: Aged) -> None:
     cache = PixelCache(aged, KEY)
-    cache.write(images(), "")
+    keep(cache, images(), "")
     age(aged, "")
     cache.mark_used()
     assert unused(aged) == []
@@ -235,7 +239,7 @@ def test_a_cache_that_was_read_since_stays_whole(aged: Aged) -> None:
 
 def test_leftovers_in_a_cache_that_is_used_may_go(aged: Aged) -> None:
     cache = PixelCache(aged, KEY)
-    cache.write(images(), "")
+    keep(cache, images(), "")
     aged.put(f"_cache/pixels/{KEY}/00000-{'c' * 64}.u8", b"of a source that was being written")
     age(aged, "")
     cache.mark_used()
@@ -243,7 +247,7 @@ def test_leftovers_in_a_cache_that_is_used_may_go(aged: Aged) -> None:
 
 
 def test_the_collector_takes_unused_caches_even_where_no_run_was_begun(aged: Aged) -> None:
-    PixelCache(aged, KEY).write(images(), "")
+    keep(PixelCache(aged, KEY), images(), "")
     keys_before = age(aged, "")
     shown = collect(aged)
     assert [(found.reason, found.run_id, len(found.keys)) for found in shown.garbage] == [("unused", None, 3)]
@@ -256,6 +260,6 @@ def test_the_collector_takes_unused_caches_even_where_no_run_was_begun(aged: Age
 
 def test_a_used_cache_and_a_young_run_outlive_the_collector(aged: Aged) -> None:
     begin_run(aged, tiny_run())
-    PixelCache(aged, KEY).write(images(), "")
+    keep(PixelCache(aged, KEY), images(), "")
     assert collect(aged, delete=True).garbage == ()
     assert_equal(read(PixelCache(aged, KEY)), images())

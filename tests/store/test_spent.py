@@ -43,6 +43,6 @@ def test_one_that_is_damaged_is_named_and_can_be_removed(data: bytes) -> None:
     store.put(spent_key("name-a"), data)
 
     with pytest.raises(
-        IntegrityError, match=r"_spending/name-a\.json does not say what was spent .*remove it"
+        IntegrityError, match=r"_spending/name-a\.json is not a valid record of what was spent .*remove it"
     ):
         stored_spent(store, "name-a")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
 from typing import Any, TypeVar
 
@@ -72,6 +72,10 @@ class SteppedStore:
 
     def delete(self, key: str) -> None:
         self._step("delete", lambda: self._world.delete(key))
+
+    def delete_all(self, keys: Iterable[str]) -> None:
+        for key in keys:  # a request for many may be cut off, or seen by others, after any of them
+            self.delete(key)
 
     def uri_of(self, key: str) -> str:
         return f"{self.uri}/{key}"
