@@ -1,4 +1,4 @@
-"""Ray Data: the hashes of decoded images, gathered and compared across splits.
+"""Ray tasks: the hashes of decoded images, gathered and compared across splits.
 
 Owns how hashes travel: workers hash what they decode, 41 bytes an image come to the driver, where they are
 compared once; names come only for what is found. What is the same is augment.data.duplicates' subject.
@@ -17,32 +17,34 @@ from augment.data.deep_look import TRAINING_SPLIT, compare_splits, compared_spli
 from augment.data.duplicates import DUPLICATE_KINDS, DuplicateReport, HashedSplit, Resolution, finding_text
 from augment.data.image_hashes import HASH_DTYPE, hashes_of
 from augment.data.images import BadImageError, ImageLimits, whole_image
-from augment.data.listing import Source
-from pipelines.chunks import chunk_in, on_chunks
+from augment.data.listing import Chunk, Source
+from pipelines.chunks import on_chunks
 from pipelines.cluster import ray_errors
 from pipelines.progress import Progress, log
 
-__all__ = ["compare_decoded", "hash_columns", "tell_duplicates"]
+__all__ = ["compare_decoded", "hash_table", "tell_duplicates"]
 
 _NAMED_IN_LOG = 10  # findings of a kind
 
 
-def hash_columns(indices: Sequence[int], hashes: Sequence[npt.NDArray[Any]]) -> dict[str, pa.Array]:
+def hash_table(indices: Sequence[int], hashes: Sequence[npt.NDArray[Any]]) -> pa.Table:
     """One chunk's row: its good images' positions in the listing, and their hashes end to end.
 
     `hashes` is empty where nothing is compared.
     """
     packed = b"".join(image.tobytes() for image in hashes)
-    return {
-        "indices": pa.array([indices], pa.list_(pa.int64())),
-        "hashes": pa.array([packed], pa.large_binary()),
-    }
+    return pa.table(
+        {
+            "indices": pa.array([indices], pa.list_(pa.int64())),
+            "hashes": pa.array([packed], pa.large_binary()),
+        }
+    )
 
 
 def compare_decoded(
-    source: Source, image: ImageConfig, decoded: Sequence[ray.ObjectRef], progress: Progress
+    source: Source, image: ImageConfig, hashes: Sequence[ray.ObjectRef], progress: Progress
 ) -> Resolution | None:
-    """Compare the training images, whose rows lie in `decoded`, with each other and with held-out ones.
+    """Compare the training images, whose tables of `hashes` these are, with each other and with held-out ones.
 
     None where source.duplicates looks for nothing. Held-out images are decoded for this, and their pixels
     forgotten. What is found is logged; raises InputError where a policy refuses.
@@ -50,7 +52,7 @@ def compare_decoded(
     splits = compared_splits(source)
     if not splits:
         return None
-    hashed = [_gathered(TRAINING_SPLIT, source, decoded)]
+    hashed = [_gathered(TRAINING_SPLIT, source, hashes)]
     for name, split in splits.items():
         if name != TRAINING_SPLIT:
             hashed.append(_gathered(name, split, _hashed_chunks(split, image, progress)))
@@ -62,7 +64,7 @@ def compare_decoded(
 def _gathered(name: str, source: Source, refs: Sequence[ray.ObjectRef]) -> HashedSplit:
     """The hashes of all chunks, in the order of the listing, whatever order they were made in."""
     with ray_errors("comparing"):
-        rows = [row for part in ray.get([_hashes_in.remote(ref) for ref in refs]) for row in part]
+        rows = [row for table in ray.get(list(refs)) for row in _rows(table)]
     item_U = np.concatenate([indices for indices, _ in rows] or [np.empty(0, np.int64)])
     hashes_U = np.concatenate([hashes for _, hashes in rows] or [np.empty(0, HASH_DTYPE)])
     order_U = np.argsort(item_U, kind="stable")
@@ -70,9 +72,7 @@ def _gathered(name: str, source: Source, refs: Sequence[ray.ObjectRef]) -> Hashe
     return HashedSplit(name, item_U, labels_B[item_U], hashes_U[order_U])
 
 
-@ray.remote(num_cpus=0)
-def _hashes_in(table: pa.Table) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[Any]]]:
-    """Reads two columns where the block lies, so that its pixels don't travel."""
+def _rows(table: pa.Table) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[Any]]]:
     return [
         (
             np.array(table["indices"][row].values, dtype=np.int64),
@@ -84,13 +84,13 @@ def _hashes_in(table: pa.Table) -> list[tuple[npt.NDArray[np.int64], npt.NDArray
 
 def _hashed_chunks(source: Source, image: ImageConfig, progress: Progress) -> list[ray.ObjectRef]:
     """Every image of a held-out split decoded and hashed, in parallel."""
-    return on_chunks(_hash_chunk, (source, image), source, progress, stage="compare", doing="comparing")
+    (tables,) = on_chunks(
+        _hash_chunk, (source, image), source, progress, tables=1, stage="compare", doing="comparing"
+    )
+    return tables
 
 
-def _hash_chunk(
-    batch: dict[str, npt.NDArray[Any]], source: Source, image: ImageConfig, board: Any
-) -> pa.Table:
-    chunk = chunk_in(batch)
+def _hash_chunk(_number: int, chunk: Chunk, source: Source, image: ImageConfig) -> tuple[pa.Table]:
     limits, perceptual = ImageLimits.of(source.config), source.config.duplicates.near != "off"
     indices, hashes = list[int](), list[npt.NDArray[Any]]()
     for item in source.read(chunk):
@@ -100,8 +100,7 @@ def _hash_chunk(
         except BadImageError:
             continue  # a held-out image that nobody can read is nobody's copy
         indices.append(item.item_index)
-    board.post.remote(chunk.count)
-    return pa.table(hash_columns(indices, hashes))
+    return (hash_table(indices, hashes),)
 
 
 def tell_duplicates(report: DuplicateReport) -> None:

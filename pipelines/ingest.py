@@ -1,4 +1,4 @@
-"""Ray Data: labelled images in storage → one block of decoded uint8 pixels in the object store.
+"""Ray tasks: labelled images in storage → one block of decoded uint8 pixels in the object store.
 
 Owns the decoding of a source on a cluster. A data set that fits in memory is decoded once and put into
 the object store once, where every worker of a node reads it without a copy.
@@ -23,12 +23,12 @@ from augment.data.config import ImageConfig, SourceConfig
 from augment.data.duplicates import DuplicateReport
 from augment.data.image_hashes import hashes_of
 from augment.data.images import BadImageError, ImageLimits, fit_image, whole_image
-from augment.data.listing import Source
+from augment.data.listing import Chunk, Source
 from augment.errors import InputError
 from augment.types import BadImage, ClassCounts
-from pipelines.chunks import chunk_in, on_chunks
+from pipelines.chunks import on_chunks
 from pipelines.cluster import ray_errors
-from pipelines.duplicates import compare_decoded, hash_columns
+from pipelines.duplicates import compare_decoded, hash_table
 from pipelines.progress import Progress
 
 __all__ = ["DecodedImages", "ingest", "sample_images"]
@@ -58,10 +58,10 @@ def ingest(source: Source, config: SourceConfig, image: ImageConfig, progress: P
     is left.
     """
     listing = source.listing()
-    decoded = on_chunks(
-        _decode_chunk, (source, config, image), source, progress, stage="decode", doing="decoding"
+    hashed, decoded = on_chunks(
+        _decode_chunk, (source, config, image), source, progress, tables=2, stage="decode", doing="decoding"
     )
-    resolution = compare_decoded(source, image, decoded, progress)
+    resolution = compare_decoded(source, image, hashed, progress)
     dropped, dropped_items = (resolution.dropped, resolution.dropped_items) if resolution else ((), NO_ITEMS)
     with progress.stage("decode"), ray_errors("decoding"):
         pixels, class_index, names, summary = _assemble.options(num_returns=4).remote(
@@ -88,14 +88,9 @@ def sample_images(images: DecodedImages, classes: Sequence[int], per_class: int)
 
 
 def _decode_chunk(
-    batch: dict[str, npt.NDArray[Any]],
-    source: Source,
-    config: SourceConfig,
-    image: ImageConfig,
-    board: Any,
-) -> pa.Table:
-    """One row: the chunk's good images by index, hashes and pixels end to end, and the bad ones."""
-    chunk = chunk_in(batch)
+    number: int, chunk: Chunk, source: Source, config: SourceConfig, image: ImageConfig
+) -> tuple[pa.Table, pa.Table]:
+    """A row of hashes; and one of the chunk's good images by index, their pixels end to end, and the bad ones."""
     pixels_BHWC = np.empty((chunk.count, image.size, image.size, image.channels), np.uint8)
     indices: list[int] = []
     names: list[str] = []
@@ -116,11 +111,10 @@ def _decode_chunk(
         names.append(item.published)
         if policy.looked_for:
             hashes.append(hashes_of(item.data, whole, perceptual=policy.near != "off"))
-    board.post.remote(len(indices) + len(bad))
-    return pa.table(
+    return hash_table(indices, hashes), pa.table(
         {
-            "number": pa.array([int(batch["number"][0])], pa.int64()),
-            **hash_columns(indices, hashes),
+            "number": pa.array([number], pa.int64()),
+            "indices": pa.array([indices], pa.list_(pa.int64())),
             "pixels": pa.array([pixels_BHWC[: len(indices)].reshape(-1).data], pa.large_binary()),
             "names": pa.array([names], pa.list_(pa.string())),
             "bad": pa.array([json.dumps(bad)], pa.string()),

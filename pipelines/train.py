@@ -38,6 +38,7 @@ from pipelines.training_identity import pin_training
 __all__ = ["fit"]
 
 START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+PREEMPTION_WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 START_TIMEOUT_S = 60  # Ray's own: a cluster may have to add a node first
 ELASTIC_START_TIMEOUT_S = 10  # a lost node is counted on at first: find out soon, and start with what is left
 START_PATIENCE_S = 240  # Ray's own default tries for ever to start a worker group
@@ -91,7 +92,7 @@ def fit(
             _told_of_stalls(board),
             ray_errors("training"),
             watching(board, show),
-            _start_timeout(train),
+            _ray_train_settings(train, cluster),
             _python_ctrl_c(),
         ):
             _trainer(job, train, folder, cluster, device).fit()
@@ -184,16 +185,22 @@ def _is_elastic(train: TrainConfig) -> bool:
 
 
 @contextmanager
-def _start_timeout(train: TrainConfig) -> Iterator[None]:
-    """How long Ray waits for all workers to start before it tries again, unless the user has set it."""
-    if START_TIMEOUT in os.environ:
-        yield
-        return
-    os.environ[START_TIMEOUT] = str(ELASTIC_START_TIMEOUT_S if _is_elastic(train) else START_TIMEOUT_S)
+def _ray_train_settings(train: TrainConfig, cluster: Cluster) -> Iterator[None]:
+    """What Ray Train takes from the environment, but for what the user has set there.
+
+    How long it waits for all workers to start before it tries again. And on a cluster of our own nobody is watched who
+    might announce that a node goes: that takes a process, which holds up the workers' start.
+    """
+    settings = {START_TIMEOUT: str(ELASTIC_START_TIMEOUT_S if _is_elastic(train) else START_TIMEOUT_S)}
+    if not cluster.joined:
+        settings[PREEMPTION_WATCHER] = "0"
+    ours = {name: value for name, value in settings.items() if name not in os.environ}
+    os.environ.update(ours)
     try:
         yield
     finally:
-        del os.environ[START_TIMEOUT]
+        for name in ours:
+            del os.environ[name]
 
 
 def _failure_config(train: TrainConfig) -> FailureConfig:

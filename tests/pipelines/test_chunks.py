@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import ray
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.chunks import tasks_for
+from augment.data.config import SourceConfig
+from augment.data.listing import Chunk
+from augment.data.sources import open_source
+from augment.errors import InputError
+from pipelines.chunks import on_chunks, tasks_for
 from pipelines.progress import Progress
 from tests.pipelines.conftest import write_folder
 from tests.pipelines.test_kept_pixels import source_of
@@ -22,6 +27,42 @@ def test_tasks_are_neither_more_than_chunks_nor_longer_than_sixteen_of_them(chun
     assert 1 <= tasks <= chunks
     assert -(-chunks // tasks) <= 16
     assert tasks == chunks or tasks >= min(chunks, int(8 * cpus))
+
+
+@pytest.mark.usefixtures("ray_and_s3")
+def test_tables_come_in_the_source_s_order_and_progress_ends_at_all_images(
+    pictures: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(pictures, tmp_path / "images")
+    monkeypatch.setattr("augment.data.folder._CHUNK_FILES", 3)
+    source = open_source(SourceConfig(uri=str(tmp_path / "images")))
+    progress = Progress("none", quiet=True)
+    first, second = on_chunks(count_chunk, (10,), source, progress, tables=2, stage="count", doing="counting")
+    assert len(first) == len(second) > 1
+    numbers = pa.concat_tables(ray.get(first))["number"].to_pylist()
+    assert numbers == list(range(len(source.chunks())))
+    assert sum(pa.concat_tables(ray.get(second))["images"].to_pylist()) == 10 * len(pictures)
+    assert "count" in progress.seconds
+
+
+@pytest.mark.usefixtures("ray_and_s3")
+def test_our_own_error_in_a_chunk_ends_the_step_as_it_is(
+    pictures: dict[str, bytes], tmp_path: Path, quiet: Progress
+) -> None:
+    write_folder(pictures, tmp_path / "images")
+    source = open_source(SourceConfig(uri=str(tmp_path / "images")))
+    with pytest.raises(InputError, match="chunk 0 is not to be had"):
+        on_chunks(refuse_chunk, (), source, quiet, tables=1, stage="refuse", doing="refusing")
+
+
+def count_chunk(number: int, chunk: Chunk, factor: int) -> tuple[pa.Table, pa.Table]:
+    """Its number, and its images times `factor`."""
+    return pa.table({"number": [number]}), pa.table({"images": [chunk.count * factor]})
+
+
+def refuse_chunk(number: int, chunk: Chunk) -> tuple[pa.Table]:
+    """An error of ours in a worker."""
+    raise InputError(f"chunk {number} is not to be had")
 
 
 @pytest.mark.usefixtures("ray_and_s3")

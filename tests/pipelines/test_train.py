@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -28,7 +29,7 @@ from pipelines.cluster import Cluster
 from pipelines.look import load_real_samples
 from pipelines.progress import Progress, log
 from pipelines.run import train
-from pipelines.train import _count_of_workers, _cpus_per_worker, _failure_config, _show, _start_timeout
+from pipelines.train import _count_of_workers, _cpus_per_worker, _failure_config, _ray_train_settings, _show
 from pipelines.train_worker import Begun
 from tests.pipelines.conftest import Finished, png, train_workers_below, wait_until
 
@@ -162,13 +163,24 @@ def test_an_elastic_start_is_tried_often_and_briefly_unless_the_user_says_otherw
     monkeypatch.delenv(TIMEOUT, raising=False)
     for workers, seconds in (((1, 2), 10), (2, 60)):
         train_config = TrainConfig(workers=workers, max_failures=0)
-        with _start_timeout(train_config):
+        with _ray_train_settings(train_config, FOUR_CPUS):
             assert os.environ[TIMEOUT] == str(seconds)
         assert TIMEOUT not in os.environ
         assert _failure_config(train_config).controller_failure_limit * seconds == 240
     monkeypatch.setenv(TIMEOUT, "7")
-    with _start_timeout(TrainConfig(workers=(1, 2))):
+    with _ray_train_settings(TrainConfig(workers=(1, 2)), FOUR_CPUS):
         assert os.environ[TIMEOUT] == "7"
+
+
+def test_nodes_that_may_announce_their_end_are_watched_on_a_joined_cluster_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watched = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
+    monkeypatch.delenv(watched, raising=False)
+    with _ray_train_settings(TrainConfig(), FOUR_CPUS):
+        assert os.environ[watched] == "0"
+    with _ray_train_settings(TrainConfig(), dataclasses.replace(FOUR_CPUS, joined=True)):
+        assert watched not in os.environ
 
 
 def test_workers_that_have_started_are_told_and_then_their_first_report_is_waited_for(
