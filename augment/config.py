@@ -23,9 +23,9 @@ from augment.objects import open_store
 from augment.planning.config import BalanceConfig, BudgetConfig, CostConfig
 from augment.quality.config import GatingConfig
 from augment.recipes.config import ClassicConfig, RecipeChoice, SmoteConfig
+from augment.redaction import redact
 from augment.report.config import ReportConfig
 from augment.store.config import OutputConfig
-from augment.strict_yaml import redact
 from augment.types import ConfigModel, canonical_json
 
 __all__ = ["Config", "RayConfig", "config_to_dict", "config_to_json", "load_config", "unused_sections"]

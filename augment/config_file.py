@@ -19,7 +19,8 @@ from pydantic.fields import FieldInfo
 from augment import strict_yaml
 from augment.config_fields import choices_of, did_you_mean, fields_of, is_text, one_of, section_of, type_of
 from augment.errors import ConfigError
-from augment.strict_yaml import Path, redact
+from augment.redaction import redact
+from augment.strict_yaml import Path
 from augment.types import ConfigModel
 
 __all__ = ["Combinations", "Draft", "read_config", "read_yaml"]

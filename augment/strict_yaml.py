@@ -15,8 +15,9 @@ from typing import Any
 import yaml
 
 from augment.errors import ConfigError
+from augment.redaction import redact
 
-__all__ = ["Document", "Path", "Problem", "parse", "redact"]
+__all__ = ["Document", "Path", "Problem", "parse"]
 
 Path = tuple[str | int, ...]
 """Where a value sits: keys and list positions from the root."""
@@ -32,14 +33,6 @@ _FLOAT = re.compile(
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _NULL = re.compile(r"~|null|Null|NULL|")
 _TAG = "tag:yaml.org,2002:"
-
-# user:password@ in a URI's authority, or after a colon in it when the password holds a slash.
-_CREDENTIALS = re.compile(r"://(?:[^/?#\s]*@|[^/@\s]*:[^@\s]*@)")
-
-
-def redact(text: str) -> str:
-    """`text` without what stands before `@` in any URI."""
-    return _CREDENTIALS.sub("://***@", text)
 
 
 @dataclass(frozen=True)

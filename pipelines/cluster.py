@@ -27,7 +27,7 @@ from ray.train import TrainingFailedError
 
 from augment.config import RayConfig
 from augment.errors import AugmentError, ConfigError, PartialError, RetryLaterError
-from augment.strict_yaml import redact
+from augment.redaction import redact
 from pipelines.faults import causes, fault_of
 from pipelines.stopping import keeping_handler
 

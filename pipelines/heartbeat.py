@@ -19,8 +19,8 @@ from datetime import datetime, timezone
 from augment.config import Config
 from augment.errors import AugmentError, PartialError
 from augment.objects import ObjectStore, open_store
+from augment.redaction import redact
 from augment.store.heartbeat import Heartbeat, StageState, put_heartbeat
-from augment.strict_yaml import redact
 from pipelines.progress import Progress, Stage, log
 from pipelines.stopping import was_asked
 from pipelines.submit.contract import SUBMISSION_VARIABLE

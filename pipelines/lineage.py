@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from augment.config import Config
 from augment.errors import AugmentError, ConfigError
 from augment.objects import ObjectStore, open_store
+from augment.redaction import redact
 from augment.store.records import read_manifest, read_plan
-from augment.strict_yaml import redact
 from augment.types import Manifest, RunPlan
 from pipelines.progress import log
 

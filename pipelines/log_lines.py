@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from typing import Literal
 
 from augment.errors import ConfigError
-from augment.strict_yaml import redact
+from augment.redaction import redact
 
 __all__ = ["FORMAT_VARIABLE", "JsonLines", "LogFormat", "TextLines", "format_of_environment", "say_error"]
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from augment.config import Config, config_to_dict
 from augment.errors import ConfigError
 from augment.objects import ObjectStore
+from augment.redaction import redact
 from augment.report.html.evidence import TrainingCurves
-from augment.strict_yaml import redact
 from pipelines.loggers import figures_of
 from pipelines.reporting import PutReport
 

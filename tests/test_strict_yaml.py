@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from augment.errors import ConfigError
-from augment.strict_yaml import parse, redact
+from augment.redaction import redact
+from augment.strict_yaml import parse
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from augment.data.config import SourceConfig
 from augment.data.images import IMAGE_SUFFIXES
 from augment.data.places import suffix_of
 from augment.errors import InputError
-from augment.strict_yaml import redact
+from augment.redaction import redact
 
 __all__ = ["ListColumns", "columns_for", "how_to_name", "seems_to_list"]
 

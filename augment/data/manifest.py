@@ -33,7 +33,7 @@ from augment.data.scan import Label, ReadImage, RowLog, Scan, is_learned, scan_o
 from augment.data.splits import split_of_word, splits_of_files, unknown_split
 from augment.errors import ConfigError, InputError
 from augment.objects import ObjectNotFoundError, ObjectStore, StoredObject, open_store
-from augment.strict_yaml import redact
+from augment.redaction import redact
 from augment.types import BadImage
 
 __all__ = ["MANIFEST_SUFFIXES", "ManifestFormat", "columns_of"]

@@ -8,7 +8,6 @@ imports what it needs when it runs, so `--help` and `plan` answer at once, witho
 import signal
 import sys
 import threading
-from importlib.metadata import version
 from typing import Annotated, NoReturn
 
 import typer
@@ -74,6 +73,8 @@ for verb in VERBS:
 
 def _say_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version
+
         typer.echo(f"augment {version('ray-augment')}")
         raise typer.Exit
 

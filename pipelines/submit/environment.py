@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator
 
-from augment.strict_yaml import redact
+from augment.redaction import redact
 
 __all__ = ["CommandWords", "Environment", "refuse_secrets", "refuse_secrets_in"]
 

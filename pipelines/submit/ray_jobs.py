@@ -21,7 +21,7 @@ import yaml
 from pydantic import Field, field_validator
 
 from augment.errors import ConfigError, RetryLaterError
-from augment.strict_yaml import redact
+from augment.redaction import redact
 from augment.types import ConfigModel, sha256_hex
 from pipelines.submit.contract import (
     NONCE_KEY,
