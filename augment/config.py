@@ -52,7 +52,7 @@ class RayConfig(ConfigModel):
     cluster as it is."""
 
     stall_timeout_s: float = Field(default=600.0, gt=0)
-    """Seconds without progress after which a stage of Ray Data, or a training worker, fails rather than hangs."""
+    """Seconds without progress after which decoding, generating or a training worker fails rather than hangs."""
 
 
 class Config(ConfigModel):
@@ -135,7 +135,7 @@ def unused_sections(config: Config) -> tuple[str, ...]:
         return ()
     given = {"classic": config.classic != ClassicConfig(), "smote": config.smote != SmoteConfig()}
     return tuple(
-        f"{name}: no class has the recipe {name}, so this section has no effect"
+        f"{name}: no class has the recipe {name}, so this section has no effect here (`augment lift` uses it)"
         for name, is_given in given.items()
         if is_given and name not in used
     )

@@ -1,24 +1,28 @@
 """Ray tasks over the chunks of a source: each worked on once, in parallel, with progress.
 
-Owns how chunks become tasks and how the driver counts what is done. What is done with a chunk is its caller's. Plain
-tasks, not Ray Data: nothing streams on from here, and Ray Data's first pipeline of a job takes some seconds of a small
-machine, for actors and planning, which are most of what a few thousand images take.
+Owns how chunks become tasks, how the driver counts what is done, and when it gives up. What is done with a
+chunk is its caller's. Plain tasks, not Ray Data: nothing streams on from here, and Ray Data's first pipeline of
+a job takes some seconds of a small machine, for actors and planning, which are most of what a few thousand
+images take.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
 import ray
+from ray.exceptions import RayError, WorkerCrashedError
 
 from augment.data.listing import Chunk, Source
-from pipelines.cluster import ray_errors
+from augment.errors import AugmentError, PartialError
+from pipelines.cluster import ray_errors, stall_timeout_s
 from pipelines.progress import Progress
 
 __all__ = ["on_chunks", "tasks_for"]
 
 _TASKS_A_CPU = 8  # so that all end together; a task that has little to do costs as much as its images
-_MOST_CHUNKS_A_TASK = 16  # what is done again where a node is lost
+_MOST_CHUNKS_A_TASK = 4  # what is done again where a node is lost; and each gives news once
 _MOST_TRIES = 10  # of a task whose worker is lost: so often it is hardly the machine, but an image
 
 
@@ -34,31 +38,34 @@ def on_chunks(
 ) -> list[list[ray.ObjectRef]]:
     """References to the tables that `work(number, chunk, *arguments)` makes of every chunk of `source`.
 
-    `work` gives `tables` of them, the first one small: it is looked at for errors here. Of each there is a list in the
-    source's order, an entry a task, which holds the rows of several chunks. `stage` and `doing` are what a person sees:
-    the step, and what failed.
+    `work` gives `tables` of them, the first one small: it is looked at for errors here. Of each there is a list
+    in the source's order, an entry a task, which holds the rows of several chunks. `stage` and `doing` are what
+    a person sees: the step, and what failed.
+
+    Raises what `work` raises; PartialError where nothing moves (`ray.stall_timeout_s`); AugmentError, naming
+    images, where workers die of them.
     """
-    chunks, shared = source.chunks(), ray.put((work, tuple(arguments)))
+    chunks = source.chunks()
+    tasks = tasks_for(len(chunks), ray.cluster_resources().get("CPU", 1.0))
     task = _on_some.options(name=work.__name__, num_returns=tables, max_retries=_MOST_TRIES)
     made: list[list[ray.ObjectRef]] = []
-    images: dict[ray.ObjectRef, int] = {}
-    with (
-        progress.stage(stage, total=len(source.listing().labels_B), unit="images") as shown,
-        ray_errors(doing),
-    ):
+    begun: dict[ray.ObjectRef, list[Chunk]] = {}
+    images = len(source.listing().labels_B)
+    with progress.stage(stage, total=images, unit="images") as shown, ray_errors(doing):
+        shared, seen = ray.put((work, tuple(arguments))), 0
         try:
-            for some in _shared_out(chunks, tasks_for(len(chunks), ray.cluster_resources().get("CPU", 1.0))):
+            for some in _shared_out(chunks, tasks):
                 refs = task.remote(some, shared)
                 made.append([refs] if tables == 1 else list(refs))
-                images[made[-1][0]] = sum(chunk.count for _, chunk in some)
-            seen = 0
-            for first in _as_they_come(images):
-                ray.get(first)
-                seen += images[first]
+                begun[made[-1][0]] = [chunk for _, chunk in some]
+            for first in _as_they_come(list(begun), doing):
+                _look_at(first, begun[first], source, doing)
+                seen += sum(chunk.count for chunk in begun[first])
                 shown.advance_to(seen)
         except BaseException:
-            for first in images:
-                ray.cancel(first)
+            for first in begun:
+                with suppress(RayError):  # whoever has lost the cluster has nothing to cancel
+                    ray.cancel(first)
             raise
     return [list(refs) for refs in zip(*made, strict=True)] or [[] for _ in range(tables)]
 
@@ -76,12 +83,29 @@ def _shared_out(chunks: Sequence[Chunk], tasks: int) -> Iterator[list[tuple[int,
         yield numbered[task * len(chunks) // tasks : (task + 1) * len(chunks) // tasks]
 
 
-def _as_they_come(refs: Sequence[ray.ObjectRef] | dict[ray.ObjectRef, int]) -> Iterator[ray.ObjectRef]:
-    waiting = list(refs)
+def _as_they_come(waiting: list[ray.ObjectRef], doing: str) -> Iterator[ray.ObjectRef]:
+    patience_s = stall_timeout_s()
     while waiting:
-        ray.wait(waiting, num_returns=1, fetch_local=False)
+        if not ray.wait(waiting, num_returns=1, timeout=patience_s, fetch_local=False)[0]:
+            raise PartialError(
+                f"{doing} stopped: no task ended for {patience_s:g} s (ray.stall_timeout_s), and {len(waiting)} are "
+                "left; is the cluster busy with other work, or does the source not answer? Run the same command again"
+            )
         ready, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=0, fetch_local=False)
         yield from ready
+
+
+def _look_at(first: ray.ObjectRef, chunks: Sequence[Chunk], source: Source, doing: str) -> None:
+    """Raise what a task raised, and name its images where nobody lived to raise anything."""
+    try:
+        ray.get(first)
+    except WorkerCrashedError as error:
+        begin, end = chunks[0].first_index, chunks[-1].first_index + chunks[-1].count - 1
+        names = source.names_of([begin, end])
+        raise AugmentError(
+            f"{doing} stopped: {_MOST_TRIES + 1} workers died of the {end - begin + 1:,} images from {names[begin]} to "
+            f"{names[end]}; one of them may be what its decoder can't bear: take it out of the source"
+        ) from error
 
 
 @ray.remote(num_cpus=1)

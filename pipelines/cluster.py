@@ -31,13 +31,14 @@ from augment.redaction import redact
 from pipelines.faults import causes, fault_of
 from pipelines.stopping import keeping_handler
 
-__all__ = ["LOCAL_RAY", "Cluster", "Device", "ray_cluster", "ray_errors"]
+__all__ = ["Cluster", "Device", "local_ray", "ray_cluster", "ray_errors", "stall_timeout_s"]
 
 Device = Literal["cpu", "gpu"]
 
 CONNECT_TIMEOUT_S = 10.0
 
-LOCAL_RAY = {"idle_worker_killing_time_threshold_ms": 60_000}
+_IDLE_WORKERS_LIVE = "idle_worker_killing_time_threshold_ms"
+_IDLE_WORKERS_LIVE_MS = 60_000
 """Of a cluster that is started here. Ray ends workers that are idle for a second and more than its CPUs; as both stages of
 generation take half a CPU, whoever waits a moment for the other would be ended, and a new one costs seconds of a core."""
 
@@ -137,7 +138,7 @@ def _init(address: str | None, config: RayConfig) -> None:
         include_dashboard=False,
         log_to_driver=False,
         logging_level="error",
-        _system_config=LOCAL_RAY,
+        _system_config=local_ray(),
     )
 
 
@@ -165,6 +166,20 @@ def _quieten_ray(config: RayConfig) -> None:
     context.execution_options.verbose_progress = False
     if hasattr(context, "execution_no_progress_timeout_s"):
         context.execution_no_progress_timeout_s = config.stall_timeout_s
+
+
+def local_ray() -> dict[str, int]:
+    """Ray's own settings for a cluster that is started here, but for what the environment sets; a new dict, since Ray
+    writes into it.
+    """
+    if f"RAY_{_IDLE_WORKERS_LIVE}" in os.environ:
+        return {}
+    return {_IDLE_WORKERS_LIVE: _IDLE_WORKERS_LIVE_MS}
+
+
+def stall_timeout_s() -> float | None:
+    """`ray.stall_timeout_s` of the cluster that is up, in seconds; None where this Ray knows none."""
+    return getattr(DataContext.get_current(), "execution_no_progress_timeout_s", None)
 
 
 @contextmanager

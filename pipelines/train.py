@@ -192,7 +192,7 @@ def _ray_train_settings(train: TrainConfig, cluster: Cluster) -> Iterator[None]:
     might announce that a node goes: that takes a process, which holds up the workers' start.
     """
     settings = {START_TIMEOUT: str(ELASTIC_START_TIMEOUT_S if _is_elastic(train) else START_TIMEOUT_S)}
-    if not cluster.joined:
+    if cluster.scratch is not None:  # one node, and our own
         settings[PREEMPTION_WATCHER] = "0"
     ours = {name: value for name, value in settings.items() if name not in os.environ}
     os.environ.update(ours)

@@ -48,14 +48,14 @@ def ray_and_s3(seaweed: SeaweedServer) -> Iterator[SeaweedServer]:
     """The one Ray instance, on this machine, its workers with the S3 server's credentials in their environment."""
     import ray
 
-    from pipelines.cluster import LOCAL_RAY
+    from pipelines.cluster import local_ray
 
     before = dict(os.environ)
     os.environ.update(seaweed.env)
     seaweed.create_bucket("jobs")
     ray.init(
         address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error",
-        _system_config=LOCAL_RAY,
+        _system_config=local_ray(),
     )  # fmt: skip
     yield seaweed
     ray.shutdown()

@@ -96,7 +96,12 @@ def _place_column(
 
 def _sure_places(columns: Collection[str], config: SourceConfig) -> list[str]:
     """The columns that hold places whatever stands in them, the first being the one."""
-    names = (*_OWN_PLACES, config.image_column, _HUGGING_FACE_PLACE)
+    own = (
+        (config.image_column, *_OWN_PLACES)
+        if _is_set(config, "image_column")
+        else (*_OWN_PLACES, config.image_column)
+    )
+    names = (*own, _HUGGING_FACE_PLACE)
     return [name for name in dict.fromkeys(names) if name in columns]
 
 

@@ -202,10 +202,11 @@ class Balanced:
     ) -> datasets.IterableDataset:
         """A Hugging Face IterableDataset of one epoch: `image`, `label` (a ClassLabel where it can be one).
 
-        It has `shards` shards, for `split_dataset_by_node` and loader workers to share out. `even` leaves out
-        up to world_size - 1 rows (torch.distributed's, unless it is given), so that each of so many ranks
-        has `rows // world_size`: `shards` is then rounded up to a multiple of world_size, and in place of an
-        image that turns out to be bad, another row comes once more. Raises ConfigError if `datasets` is not
+        It has `shards` shards, for `split_dataset_by_node` and loader workers to share out. `even` is for
+        ranks, `world_size` of them (torch.distributed's, unless it is given): `shards` is rounded up to a
+        multiple of it, every shard has `rows // shards` rows, so that any that a rank is dealt are as many,
+        and up to shards - 1 rows are left out. In place of an image that turns out to be bad, another row
+        comes once more. Raises ConfigError if `datasets` is not
         installed, or for a world_size without `even`.
         """
         _require("datasets")

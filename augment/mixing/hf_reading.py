@@ -69,19 +69,17 @@ def _examples(
     parts: Sequence[int], of: int, ranks: int, mix: Balanced, epoch: int, with_origin: bool
 ) -> Iterator[dict[str, Any]]:
     for part in parts:
-        rows = _even_rows(mix, epoch, part, of, ranks) if ranks else mix.read(epoch, part, of)
+        rows = _full_rows(mix, epoch, part, of, ranks) if ranks else mix.read(epoch, part, of)
         for row in rows:
             encoded = encode_image(row.image_CHW.transpose(1, 2, 0), "png")
             example = {"image": {"bytes": encoded, "path": None}, "label": row.label}
             yield example | ({"is_synthetic": row.is_synthetic} if with_origin else {})
 
 
-def _even_rows(mix: Balanced, epoch: int, part: int, of: int, ranks: int) -> Iterator[MixedRow]:
-    """The rows of one shard: a share of what its rank has, which is as much as every other rank has.
+def _full_rows(mix: Balanced, epoch: int, part: int, of: int, ranks: int) -> Iterator[MixedRow]:
+    """The rows of one shard, of several ranks' as many as any other has.
 
-    `split_dataset_by_node` deals shards out in turn, so that shard `part` is rank `part % ranks`'s.
+    Which shards are a rank's is not known here: `set_epoch` and `shuffle` of `datasets` deal them out anew.
     """
-    rank, within = part % ranks, part // ranks
-    pieces = mix.pieces(epoch, rank, ranks, even=True)
-    pieces = mix.shared(pieces, within, of // ranks, "shards", epoch, rank)
+    pieces = mix.pieces(epoch, part, of, even=ranks > 1)
     return mix.read_pieces(pieces, epoch, part, of, full=True)

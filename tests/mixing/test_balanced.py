@@ -427,7 +427,7 @@ def test_hugging_face_reads_the_mix_sharded(sides: Sides) -> None:
 
 @pytest.mark.parametrize("shards", [8, 3, 1])
 def test_hugging_face_gives_every_rank_as_many_rows(tmp_path: Path, sides: Sides, shards: int) -> None:
-    """62 rows, 16 of them bad, by 3 ranks: 20 each, whatever number of shards was asked for."""
+    """62 rows, 16 of them bad, by 3 ranks: as many each, whatever number of shards was asked for."""
     from datasets.distributed import split_dataset_by_node
 
     mix = augment.open_balanced(with_bad_images(tmp_path), sides.synthetic, 0, buffer_rows=4)
@@ -437,17 +437,23 @@ def test_hugging_face_gives_every_rank_as_many_rows(tmp_path: Path, sides: Sides
         [np.asarray(one["image"]).tobytes() for one in split_dataset_by_node(mixed, rank, 3)]
         for rank in range(3)
     ]
-    assert [len(rows) for rows in ranks] == [mix.rows // 3] * 3 == [20] * 3
-    assert (
-        len({row for rows in ranks for row in rows}) >= 46 - 62 % 3
-    )  # every good one, but for those left out
+    assert [len(rows) for rows in ranks] == [{8: 18, 3: 20, 1: 20}[shards]] * 3
+    left_out = 62 - sum(map(len, ranks))
+    assert len({row for rows in ranks for row in rows}) >= 46 - left_out  # every good one but those
 
 
-def test_hugging_face_ranks_are_even_shard_by_shard(sides: Sides) -> None:
-    """So that the same loader workers give every rank as many batches: 27 rows by 2 ranks of 3 shards each."""
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_hugging_face_ranks_stay_even_whatever_shards_they_are_dealt(sides: Sides, shuffled: bool) -> None:
+    """27 rows by 2 ranks of 3 shards each, in epochs whose shards `datasets` deals out anew."""
+    from datasets.distributed import split_dataset_by_node
+
     mixed = sides.mix().to_hf(shards=6, even=True, world_size=2)
-    sizes = [len(list(mixed.shard(6, number))) for number in range(6)]
-    assert sizes[0::2] == sizes[1::2] == [4, 4, 5]
+    assert [len(list(mixed.shard(6, number))) for number in range(6)] == [4] * 6
+    if shuffled:
+        mixed = mixed.shuffle(seed=1, buffer_size=3)
+    for epoch in range(4):
+        mixed.set_epoch(epoch)
+        assert [len(list(split_dataset_by_node(mixed, rank, 2))) for rank in range(2)] == [12, 12]
 
 
 def test_hugging_face_ranks_are_torch_distributeds_unless_they_are_given(sides: Sides) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from augment.data.config import SourceConfig
 from augment.data.listing import Chunk
 from augment.data.sources import open_source
-from augment.errors import InputError
+from augment.errors import AugmentError, InputError, PartialError
 from pipelines.chunks import on_chunks, tasks_for
 from pipelines.progress import Progress
 from tests.pipelines.conftest import write_folder
@@ -22,10 +25,10 @@ from tests.pipelines.test_kept_pixels import source_of
 
 
 @given(chunks=st.integers(1, 100_000), cpus=st.floats(0.5, 5_000))
-def test_tasks_are_neither_more_than_chunks_nor_longer_than_sixteen_of_them(chunks: int, cpus: float) -> None:
+def test_tasks_are_neither_more_than_chunks_nor_longer_than_four_of_them(chunks: int, cpus: float) -> None:
     tasks = tasks_for(chunks, cpus)
     assert 1 <= tasks <= chunks
-    assert -(-chunks // tasks) <= 16
+    assert -(-chunks // tasks) <= 4
     assert tasks == chunks or tasks >= min(chunks, int(8 * cpus))
 
 
@@ -53,6 +56,43 @@ def test_our_own_error_in_a_chunk_ends_the_step_as_it_is(
     source = open_source(SourceConfig(uri=str(tmp_path / "images")))
     with pytest.raises(InputError, match="chunk 0 is not to be had"):
         on_chunks(refuse_chunk, (), source, quiet, tables=1, stage="refuse", doing="refusing")
+
+
+@pytest.mark.usefixtures("ray_and_s3")
+def test_chunks_that_nobody_works_on_are_not_waited_for_for_ever(
+    pictures: dict[str, bytes], tmp_path: Path, quiet: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(pictures, tmp_path / "images")
+    monkeypatch.setattr("pipelines.chunks.stall_timeout_s", lambda: 0.5)
+    source = open_source(SourceConfig(uri=str(tmp_path / "images")))
+    with pytest.raises(PartialError, match=r"sleeping stopped: no task ended for 0.5 s .*stall_timeout_s"):
+        on_chunks(sleep_over, (), source, quiet, tables=1, stage="sleep", doing="sleeping")
+
+
+@pytest.mark.usefixtures("ray_and_s3")
+def test_images_that_workers_die_of_are_named(
+    pictures: dict[str, bytes], tmp_path: Path, quiet: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(pictures, tmp_path / "images")
+    monkeypatch.setattr("pipelines.chunks._MOST_TRIES", 0)
+    source = open_source(SourceConfig(uri=str(tmp_path / "images")))
+    first, last = min(pictures), max(pictures)
+    with pytest.raises(
+        AugmentError, match=f"1 workers died of the {len(pictures)} images .*{first} to .*{last};"
+    ):
+        on_chunks(die, (), source, quiet, tables=1, stage="die", doing="decoding")
+
+
+def sleep_over(number: int, chunk: Chunk) -> tuple[pa.Table]:
+    """No news."""
+    time.sleep(30)
+    return (pa.table({"number": [number]}),)
+
+
+def die(number: int, chunk: Chunk) -> tuple[pa.Table]:
+    """As a decoder does that writes where it must not."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return (pa.table({"number": [number]}),)
 
 
 def count_chunk(number: int, chunk: Chunk, factor: int) -> tuple[pa.Table, pa.Table]:

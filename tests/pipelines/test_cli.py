@@ -22,7 +22,7 @@ from augment.errors import (
 )
 from pipelines import cli
 from tests.conftest import set_aws
-from tests.pipelines.conftest import Finished
+from tests.pipelines.imports import imported_by
 from tests.servers import client_env
 
 
@@ -32,22 +32,6 @@ def augment(*arguments: object, cwd: Path | None = None) -> subprocess.Completed
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
 
 
-def imported_by(*arguments: object) -> set[str]:
-    """The top-level modules that `augment` with these arguments imports."""
-    code = (
-        "import sys, atexit, json\n"
-        "atexit.register(lambda: print(json.dumps(sorted(m for m in sys.modules if '.' not in m)), file=sys.stderr))\n"
-        "sys.argv[0] = 'augment'\n"
-        "from pipelines.cli import main\n"
-        "main()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stderr.splitlines()[-1]))
-
-
 def test_help_and_plan_import_neither_torch_nor_ray(config_file: Path) -> None:
     heavy = {"torch", "ray", "torchvision", "albumentations", "cv2"}
 
@@ -55,12 +39,6 @@ def test_help_and_plan_import_neither_torch_nor_ray(config_file: Path) -> None:
     planned = imported_by("plan", "-c", config_file)
     assert not planned & heavy
     assert "pyarrow" not in imported_by("--help")
-
-
-def test_a_finished_run_is_found_again_without_torch_and_ray(finished: Finished) -> None:
-    """Its gates, report and picture are there as well."""
-    heavy = {"torch", "ray", "torchvision", "scipy", "albumentations", "cv2"}
-    assert not imported_by("run", "-c", finished.config_file, "--progress", "none") & heavy
 
 
 def test_the_version_is_told_without_a_verb() -> None:

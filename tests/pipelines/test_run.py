@@ -21,6 +21,7 @@ from pipelines.presets import begun_in, chosen_in
 from pipelines.progress import Progress
 from pipelines.run import generate, run, train
 from tests.pipelines.conftest import COUNTS, SMALL_JOB, Finished, keys
+from tests.pipelines.imports import imported_by
 
 pytestmark = pytest.mark.usefixtures("ray_and_s3")
 
@@ -80,6 +81,12 @@ def test_running_again_makes_nothing_new(finished: Finished, quiet: Progress) ->
 
     assert (again.run_id, again.version) == (finished.result.run_id, finished.result.version)
     assert keys(open_store(finished.result.uri)) == before
+
+
+def test_a_finished_run_is_found_again_without_torch_and_ray(finished: Finished) -> None:
+    """Its report and its picture are found too, and made anew."""
+    heavy = {"torch", "ray", "torchvision", "scipy", "albumentations", "cv2"}
+    assert not imported_by("run", "-c", finished.config_file, "--progress", "none") & heavy
 
 
 def test_the_same_job_on_s3_in_halves_gives_the_same_ids_and_pixels(

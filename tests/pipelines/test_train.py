@@ -177,10 +177,11 @@ def test_nodes_that_may_announce_their_end_are_watched_on_a_joined_cluster_alone
 ) -> None:
     watched = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
     monkeypatch.delenv(watched, raising=False)
-    with _ray_train_settings(TrainConfig(), FOUR_CPUS):
+    with _ray_train_settings(TrainConfig(), dataclasses.replace(FOUR_CPUS, scratch="/tmp/here")):
         assert os.environ[watched] == "0"
-    with _ray_train_settings(TrainConfig(), dataclasses.replace(FOUR_CPUS, joined=True)):
-        assert watched not in os.environ
+    for several in (FOUR_CPUS, dataclasses.replace(FOUR_CPUS, joined=True)):
+        with _ray_train_settings(TrainConfig(), several):
+            assert watched not in os.environ
 
 
 def test_workers_that_have_started_are_told_and_then_their_first_report_is_waited_for(
