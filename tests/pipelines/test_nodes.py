@@ -115,11 +115,11 @@ def undisturbed(config_file: Path, quiet: Progress, tmp_path: Path, ray_and_s3: 
 
 @pytest.fixture
 def many_pictures(source_folder: Path) -> Path:
-    """More and larger pictures in the source, so that decoding takes a while."""
+    """More and larger pictures in the source: four chunks, so that decoding takes both nodes, and a while."""
     rng = np.random.default_rng(1)
-    for index in range(400):
-        (source_folder / "bars" / f"large-{index:03d}.png").write_bytes(
-            png(rng.integers(0, 255, (500, 500)).astype(np.uint8))
+    for index in range(1_600):
+        (source_folder / "bars" / f"large-{index:04d}.png").write_bytes(
+            png(rng.integers(0, 255, (250, 250)).astype(np.uint8))
         )
     return source_folder
 
